@@ -1,0 +1,82 @@
+"""Files that are whole or absent: write to a temporary name, then rename."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` if the block succeeds, remove it if not.
+
+    The suffix is kept, because codecs and plotting libraries choose their format by it.
+    """
+    path = Path(path)
+    prefix = f".{path.stem}."
+    with _errors_name(path, prefix):
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; move its entries into `path` if the block succeeds, remove it if not.
+
+    Entries that `path` already has are replaced one by one; others stay.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{path.name}."
+    with _errors_name(path, prefix):
+        temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+        try:
+            yield temporary
+            path.mkdir(exist_ok=True)
+            for entry in sorted(temporary.iterdir()):
+                target = path / entry.name
+                if target.is_dir():
+                    shutil.rmtree(target)
+                entry.replace(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _errors_name(path: Path, prefix: str) -> Iterator[None]:
+    """Let an OSError about a temporary file, or about no file (a full disk), name the path that the user knows."""
+    try:
+        yield
+    except OSError as error:
+        parts = Path(error.filename).parts if isinstance(error.filename, str) else ()
+        if error.errno is None or (error.filename is not None and not any(part.startswith(prefix) for part in parts)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
