@@ -1,0 +1,43 @@
+"""Routed self-attention: every head attends by its own pattern.
+
+`masked` is the specification, `folded` the default, `flex` one fused kernel for any mix of patterns; `lse` serves the
+probe. All read the same queries, keys and values and return the heads in the order they came.
+"""
+
+from collections.abc import Callable, Sequence
+
+from jaxtyping import Float
+from torch import Tensor
+
+from oasis.attention.flex import flex
+from oasis.attention.folded import folded, groups
+from oasis.attention.masked import masked
+from oasis.grid import Grid
+from oasis.routing import Pattern
+
+__all__ = ["BACKENDS", "attend", "groups"]
+
+BACKENDS: dict[str, Callable[[Tensor, Tensor, Tensor, Sequence[Pattern], Grid], Tensor]] = {
+    "masked": masked,
+    "folded": folded,
+    "flex": flex,
+}
+
+
+def attend(
+    q: Float[Tensor, "b heads n d"],
+    k: Float[Tensor, "b heads n d"],
+    v: Float[Tensor, "b heads n d"],
+    patterns: Sequence[Pattern],
+    grid: Grid,
+    *,
+    backend: str = "folded",
+) -> Float[Tensor, "b heads n d"]:
+    """Return attention with one pattern per head, scaled by 1/sqrt(d); the backend asked for runs or raises."""
+    if backend not in BACKENDS:
+        raise ValueError(f"attention backend {backend!r} is unknown; allowed: {', '.join(BACKENDS)}")
+    if q.shape[1] != len(patterns):
+        raise ValueError(f"attention has {q.shape[1]} heads but {len(patterns)} patterns; one per head is needed")
+    if q.shape[2] != grid.tokens:
+        raise ValueError(f"attention has {q.shape[2]} tokens but the grid {grid} has {grid.tokens}")
+    return BACKENDS[backend](q, k, v, patterns, grid)
