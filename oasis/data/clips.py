@@ -1,0 +1,67 @@
+"""Clips by the name that a user gives: the built-in ones, a file, or a folder."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+from einops import rearrange
+from jaxtyping import UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+
+from oasis import video
+from oasis.data import builtin
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedClip:
+    """A low-quality clip, RGB 0..255, and the clean one that it was made from where that is known."""
+
+    name: str
+    lq: UInt8[Tensor, "t 3 h w"]
+    hr: UInt8[Tensor, "t 3 4*h 4*w"] | None
+    fps: Fraction
+
+
+def load(source: Path | str) -> Iterator[LoadedClip]:
+    """Yield the clips of `source` one after the other, by name: "builtin", a video file, a folder of PNG or of clips.
+
+    A folder of clips holds video files (`video.SUFFIXES`) and folders of PNG. FileNotFoundError or ValueError if there is
+    no clip, at the call and not at the first clip; errors of a clip itself as in `video.read`.
+    """
+    if source == "builtin":
+        return (_rendered(name) for name in builtin.names())
+    paths = _find(Path(source))
+    return (_read(path) for path in paths)
+
+
+def _find(source: Path) -> list[Path]:
+    if not source.exists():
+        raise FileNotFoundError(f"{source}: no such file or folder, and not 'builtin'")
+    if source.is_file() or any(source.glob("*.png")):
+        return [source]
+    found: dict[str, Path] = {}
+    for path in sorted(source.iterdir()):
+        if path.suffix.lower() in video.SUFFIXES or (path.is_dir() and any(path.glob("*.png"))):
+            if path.stem in found:
+                raise ValueError(f"{source}: {found[path.stem].name} and {path.name} would both be the clip {path.stem!r}")
+            found[path.stem] = path
+    if not found:
+        raise ValueError(f"{source}: no clips; looked for {', '.join(video.SUFFIXES)}, *.png and folders of *.png")
+    return [found[name] for name in sorted(found)]
+
+
+def _read(path: Path) -> LoadedClip:
+    clip = video.read(path)
+    return LoadedClip(name=path.stem, lq=clip.frames, hr=None, fps=clip.fps)
+
+
+def _rendered(name: str) -> LoadedClip:
+    clip = builtin.make(name)
+    return LoadedClip(name=name, lq=_tensor(clip.lq), hr=_tensor(clip.hr), fps=clip.fps)
+
+
+def _tensor(pixels: NDArray) -> Tensor:
+    return rearrange(torch.from_numpy(pixels), "t h w c -> t c h w").contiguous()
