@@ -1,0 +1,225 @@
+"""The diffusion transformer of OASIS: Wan2.1's network with a pattern for every self-attention head.
+
+Read from top to bottom. Source of the architecture: Wan-Video/Wan2.1, `wan/modules/model.py`; of the routing: OASIS,
+arXiv 2509.23980, section "attention specialization routing".
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from oasis.attention import attend
+from oasis.configs import DiTConfig
+from oasis.grid import Grid
+from oasis.model.layers import MLP, LayerNorm, Projections, collapsed_bias, rotary_table, rotate, timestep_embedding
+from oasis.routing import GLOBAL, Pattern, RoutingTable
+
+Probe = Callable[[int, Tensor, Tensor, Tensor], None]
+"""Called once per layer with (layer, query, key, value), each "b heads n d", after the norms and the rotation."""
+
+
+class Condition(NamedTuple):
+    """What depends on timestep and prompt alone, for every layer; computed once when both are constants.
+
+    `modulation` holds shift, scale and gate of the self-attention, then of the MLP; `head` shift and scale of the
+    output; `key` and `value` those of the cross-attention, `bias` is added to its scores.
+    """
+
+    modulation: Float[Tensor, "layers six b 1 c"]
+    head: Float[Tensor, "two b 1 c"]
+    key: Float[Tensor, "layers b heads l d"]
+    value: Float[Tensor, "layers b heads l d"]
+    bias: Float[Tensor, "1 l"] | None
+
+
+class DiT(nn.Module):
+    """Latent grid in, latent grid out, in one step."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.patch_embedding = nn.Conv3d(config.in_channels, config.dim, config.patch, stride=config.patch)
+        self.text_embedding = MLP(config.text_dim, config.dim, config.dim)
+        self.time_embedding = TimeEmbedding(config)
+        self.blocks = cast("Sequence[Block]", nn.ModuleList(Block(config) for _ in range(config.layers)))
+        self.head = Head(config)
+        self.patterns: tuple[tuple[Pattern, ...], ...] = ((GLOBAL,) * config.heads,) * config.layers
+        self.head_order: tuple[tuple[int, ...], ...] = (tuple(range(config.heads)),) * config.layers
+        self.backend = "folded"
+
+    def condition(
+        self, timestep: Float[Tensor, "b"], context: Float[Tensor, "b l e"], *, padded: int | None = None
+    ) -> Condition:
+        """Compute everything that timestep (0..1000) and prompt embedding decide.
+
+        Wan2.1 pads the prompt with zeros to `text_len` tokens and does not mask them. They are all equal, so one key
+        with a bias of log(`padded`) stands for them exactly. `padded` defaults to `text_len` less the tokens given.
+        """
+        tokens = context.shape[1]
+        padded = self.config.text_len - tokens if padded is None else padded
+        if padded < 0:
+            raise ValueError(f"the prompt has {tokens} tokens; allowed: at most {self.config.text_len}")
+        if padded > 0:
+            context = F.pad(context, (0, 0, 0, 1))
+        text = self.text_embedding(context)
+        time, modulation = self.time_embedding(timestep, like=context)
+        return Condition(
+            modulation=torch.stack([_modulate(block.modulation, modulation) for block in self.blocks]),
+            head=_modulate(self.head.modulation, time[:, None]),
+            key=torch.stack([block.cross_attention.project_key(text) for block in self.blocks]),
+            value=torch.stack([block.cross_attention.project_value(text) for block in self.blocks]),
+            bias=collapsed_bias(tokens, padded, like=text),
+        )
+
+    def grid(self, shape: Sequence[int]) -> Grid:
+        """Return the token grid of an input whose last axes are t, h, w."""
+        t, h, w = (length // patch for length, patch in zip(shape[-3:], self.config.patch, strict=True))
+        return Grid(t, h, w)
+
+    def forward(
+        self, x: Float[Tensor, "b i t h w"], condition: Condition, *, probe: Probe | None = None
+    ) -> Float[Tensor, "b o t h w"]:
+        """Map a latent grid whose sides the patch divides; `probe` sees every layer and changes nothing."""
+        if any(length % patch for length, patch in zip(x.shape[-3:], self.config.patch, strict=True)):
+            raise ValueError(f"an input of {tuple(x.shape[-3:])} (t, h, w) does not split into patches of {self.config.patch}")
+        grid = self.grid(x.shape)
+        rotation = rotary_table(grid, self.config.head_dim, like=x)
+        x = self.embed(x)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, self._layer(condition, layer), rotation, grid, self.patterns[layer], self.backend, layer, probe)
+        return self._unpatch(self.head(x, condition.head), grid)
+
+    def embed(self, x: Float[Tensor, "b i t h w"]) -> Float[Tensor, "b n c"]:
+        """Cut into patches and embed them: a convolution whose stride is its kernel, done as one matrix product."""
+        pt, ph, pw = self.config.patch
+        patches = rearrange(x, "b i (t pt) (h ph) (w pw) -> b (t h w) (i pt ph pw)", pt=pt, ph=ph, pw=pw)
+        return F.linear(patches, self.patch_embedding.weight.flatten(1), self.patch_embedding.bias)
+
+    def route(self, table: RoutingTable) -> None:
+        """Give every head its pattern, and reorder the heads in the weights so that equal patterns are neighbours.
+
+        Reordering leaves the network's function as it is; `head_order` remembers where each head came from.
+        """
+        if len(table.layers) != self.config.layers or table.heads != self.config.heads:
+            raise ValueError(
+                f"the routing table has {len(table.layers)} layers of {table.heads} heads, "
+                f"the model {self.config.layers} of {self.config.heads}"
+            )
+        letters = sorted(table.patterns)
+        patterns, head_order = [], []
+        for layer, block in enumerate(self.blocks):
+            wanted = [table.layers[layer][head] for head in self.head_order[layer]]
+            order = tuple(sorted(range(self.config.heads), key=lambda head: letters.index(wanted[head])))
+            block.self_attention.permute_heads(order)
+            head_order.append(tuple(self.head_order[layer][head] for head in order))
+            patterns.append(tuple(table.patterns[wanted[head]] for head in order))
+        self.patterns, self.head_order = tuple(patterns), tuple(head_order)
+
+    def _layer(self, condition: Condition, layer: int) -> Condition:
+        return Condition(
+            condition.modulation[layer], condition.head, condition.key[layer], condition.value[layer], condition.bias
+        )
+
+    def _unpatch(self, x: Float[Tensor, "b n p"], grid: Grid) -> Float[Tensor, "b o t h w"]:
+        pt, ph, pw = self.config.patch
+        return rearrange(
+            x,
+            "b (t h w) (pt ph pw o) -> b o (t pt) (h ph) (w pw)",
+            t=grid.t,
+            h=grid.h,
+            w=grid.w,
+            pt=pt,
+            ph=ph,
+            pw=pw,
+        )
+
+
+class Block(nn.Module):
+    """Routed self-attention over the clip, cross-attention to the prompt, MLP; each around a residual."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.modulation = nn.Parameter(torch.randn(1, 6, config.dim) / config.dim**0.5)
+        self.self_norm = LayerNorm(config.dim, config.eps, elementwise_affine=False)
+        self.self_attention = Projections(config.dim, config.heads, config.eps)
+        self.cross_norm = LayerNorm(config.dim, config.eps)
+        self.cross_attention = Projections(config.dim, config.heads, config.eps)
+        self.mlp_norm = LayerNorm(config.dim, config.eps, elementwise_affine=False)
+        self.mlp = MLP(config.dim, config.ffn_dim, config.dim)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n c"],
+        condition: Condition,
+        rotation: Float[Tensor, "2 n d"],
+        grid: Grid,
+        patterns: Sequence[Pattern],
+        backend: str,
+        layer: int,
+        probe: Probe | None,
+    ) -> Float[Tensor, "b n c"]:
+        """Apply the block; `condition` is this layer's slice."""
+        self_shift, self_scale, self_gate, mlp_shift, mlp_scale, mlp_gate = condition.modulation
+
+        y = self.self_norm(x) * (1 + self_scale) + self_shift
+        query = rotate(self.self_attention.project_query(y), rotation)
+        key = rotate(self.self_attention.project_key(y), rotation)
+        value = self.self_attention.project_value(y)
+        if probe is not None:
+            probe(layer, query, key, value)
+        x = x + self.self_attention.join(attend(query, key, value, patterns, grid, backend=backend)) * self_gate
+
+        query = self.cross_attention.project_query(self.cross_norm(x))
+        x = x + self.cross_attention.join(_attend_prompt(query, condition))
+
+        y = self.mlp_norm(x) * (1 + mlp_scale) + mlp_shift
+        return x + self.mlp(y) * mlp_gate
+
+
+class Head(nn.Module):
+    """Modulated norm and the projection to patches of output channels."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        pt, ph, pw = config.patch
+        self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / config.dim**0.5)
+        self.norm = LayerNorm(config.dim, config.eps, elementwise_affine=False)
+        self.projection = nn.Linear(config.dim, pt * ph * pw * config.out_channels)
+
+    def forward(self, x: Float[Tensor, "b n c"], modulation: Float[Tensor, "two #b 1 c"]) -> Float[Tensor, "b n p"]:
+        """Map tokens to patches."""
+        shift, scale = modulation
+        return self.projection(self.norm(x) * (1 + scale) + shift)
+
+
+class TimeEmbedding(nn.Module):
+    """Timestep to one vector for the head and six for the blocks."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.freq_dim = config.freq_dim
+        self.up = nn.Linear(config.freq_dim, config.dim)
+        self.down = nn.Linear(config.dim, config.dim)
+        self.projection = nn.Linear(config.dim, 6 * config.dim)
+
+    def forward(self, timestep: Float[Tensor, "b"], like: Tensor) -> tuple[Float[Tensor, "b c"], Float[Tensor, "b six c"]]:
+        """Return the head's vector (before the activation) and the blocks' six, in the dtype of `like`."""
+        time = self.down(F.silu(self.up(timestep_embedding(timestep, self.freq_dim).to(like.dtype))))
+        return time, rearrange(self.projection(F.silu(time)), "b (six c) -> b six c", six=6)
+
+
+def _modulate(table: Float[Tensor, "1 rows c"], vectors: Float[Tensor, "b #rows c"]) -> Float[Tensor, "rows b 1 c"]:
+    return rearrange(table + vectors, "b rows c -> rows b 1 c")
+
+
+def _attend_prompt(query: Float[Tensor, "b heads n d"], condition: Condition) -> Float[Tensor, "b heads n d"]:
+    b, heads, _, d = query.shape
+    key = condition.key.expand(b, heads, -1, d)
+    value = condition.value.expand(b, heads, -1, d)
+    bias = None if condition.bias is None else condition.bias.to(query.dtype)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)

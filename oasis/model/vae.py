@@ -1,0 +1,128 @@
+"""From latents to pixels: two decoders with one interface, `wan` (diffusers) and `small` (ours, at latent resolution)."""
+
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from oasis.configs import SPATIAL_STRIDE, TEMPORAL_STRIDE, VAEConfig
+from oasis.model.unshuffle import shuffle, unshuffle
+
+PIXELS = 3 * TEMPORAL_STRIDE * SPATIAL_STRIDE**2
+LATENT_SCALE = 1  # a clip of scale 1 unshuffles into PIXELS channels on the latent grid
+
+# Mean and spread of Wan2.1's latents, per channel: Wan-Video/Wan2.1, wan/modules/vae.py, class WanVAE.
+WAN_MEAN = (
+    -0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
+    0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921,
+)  # fmt: skip
+WAN_STD = (
+    2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
+    3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160,
+)  # fmt: skip
+
+
+class Decoder(Protocol):
+    """What the pipeline needs of a VAE."""
+
+    def decode(self, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b 3 f y x"]:
+        """Return 4t-3 frames of 8h x 8w pixels in about [-1, 1] (not clamped) from normalised latents."""
+
+
+class WanDecoder(nn.Module):
+    """The decoder half of diffusers' AutoencoderKLWan; takes normalised latents, as the transformer writes them."""
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        from diffusers import AutoencoderKLWan  # slow to import, and only the full-size model needs it
+
+        if config.channels != len(WAN_MEAN):
+            raise ValueError(f"the Wan decoder reads {len(WAN_MEAN)} channels, got channels={config.channels}")
+        self.config = config
+        vae: Any = AutoencoderKLWan(base_dim=config.width, z_dim=config.channels, num_res_blocks=config.blocks)
+        self.post_quant_conv = vae.post_quant_conv
+        self.decoder = vae.decoder
+        self.causal_convolutions = vae._cached_conv_counts["decoder"]
+
+    def decode(self, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b 3 f y x"]:
+        """Decode latent frame by latent frame with carried caches, exactly as the official code does; not clamped."""
+        mean, std = (latents.new_tensor(values)[:, None, None, None] for values in (WAN_MEAN, WAN_STD))
+        hidden = self.post_quant_conv(latents * std + mean)
+        cache: list[Tensor | str | None] = [None] * self.causal_convolutions
+        frames = [
+            self.decoder(hidden[:, :, i : i + 1], feat_cache=cache, feat_idx=[0], first_chunk=i == 0)
+            for i in range(hidden.shape[2])
+        ]
+        return torch.cat(frames, dim=2)
+
+
+class SmallVAE(nn.Module):
+    """A VAE that is linear but for a residual trunk in its decoder, which works at latent resolution.
+
+    The encoder projects groups of 4x8x8 pixels onto their leading principal components; the decoder starts as that
+    projection's inverse and learns what the neighbours of a group say about the rest of it.
+    """
+
+    mean: Float[Tensor, "p"]
+    basis: Float[Tensor, "p c"]
+    std: Float[Tensor, "c"]
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(PIXELS))
+        self.register_buffer("basis", torch.zeros(PIXELS, config.channels))
+        self.register_buffer("std", torch.ones(config.channels))
+        self.enter = nn.Conv2d(config.channels, config.width, 3, padding=1)
+        self.trunk = nn.ModuleList(TrunkBlock(config.width) for _ in range(config.blocks))
+        self.leave = nn.Conv2d(config.width, PIXELS, 1)
+        for tensor in self.leave.parameters():
+            nn.init.zeros_(tensor)
+
+    @torch.no_grad()
+    def fit(self, groups: Float[Tensor, "n p"]) -> None:
+        """Set the basis to the principal components of samples of pixel groups, in closed form."""
+        wide = groups.double()
+        mean = wide.mean(0)
+        values, vectors = torch.linalg.eigh((wide - mean).T @ (wide - mean) / len(wide))
+        channels = self.basis.shape[1]
+        self.mean.copy_(mean)
+        self.basis.copy_(vectors.flip(1)[:, :channels])
+        self.std.copy_(values.flip(0)[:channels].sqrt())
+
+    def encode(self, clip: Float[Tensor, "b 3 f y x"]) -> Float[Tensor, "b c t h w"]:
+        """Return normalised latents of a clip in [-1, 1] of 4k+1 frames, sides multiples of 8."""
+        groups = rearrange(unshuffle(clip, LATENT_SCALE), "b p t h w -> b t h w p")
+        return rearrange((groups - self.mean) @ self.basis / self.std, "b t h w c -> b c t h w")
+
+    def decode(self, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b 3 f y x"]:
+        """Return the clip of normalised latents, not clamped."""
+        b = latents.shape[0]
+        linear = rearrange(latents, "b c t h w -> b t h w c") * self.std @ self.basis.T + self.mean
+        hidden = self.enter(rearrange(latents, "b c t h w -> (b t) c h w"))
+        for block in self.trunk:
+            hidden = block(hidden, b)
+        residual = rearrange(self.leave(hidden), "(b t) p h w -> b p t h w", b=b)
+        return shuffle(rearrange(linear, "b t h w p -> b p t h w") + residual, LATENT_SCALE)
+
+
+class TrunkBlock(nn.Module):
+    """Residual block: a spatial convolution that also reads the previous latent frame, then a pointwise one."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(2 * width, width, 3, padding=1)
+        self.out = nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Float[Tensor, "bt c h w"], batch: int) -> Float[Tensor, "bt c h w"]:
+        """Apply the block to latent frames that lie `batch` clips after one another; causal in time."""
+        clip = rearrange(x, "(b t) c h w -> b t c h w", b=batch)
+        previous = rearrange(torch.cat([clip[:, :1], clip[:, :-1]], dim=1), "b t c h w -> (b t) c h w")
+        return x + self.out(F.silu(self.mix(torch.cat([F.silu(x), F.silu(previous)], dim=1))))
+
+
+def build_decoder(config: VAEConfig) -> WanDecoder | SmallVAE:
+    """Return the decoder that the configuration names."""
+    return WanDecoder(config) if config.kind == "wan" else SmallVAE(config)

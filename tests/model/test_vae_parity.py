@@ -1,0 +1,99 @@
+"""The Wan decoder against outputs of the official code and against diffusers; the small VAE against its own definition."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from small_models import randomised
+from torch import Tensor
+from wan_golden import VAE_CASES, Case, read
+
+from oasis.configs import VAEConfig
+from oasis.model.checkpoint import load_decoder
+from oasis.model.vae import PIXELS, WAN_MEAN, WAN_STD, SmallVAE, WanDecoder
+
+Shared = Callable[[str], Path]
+TOLERANCE = 5e-5  # of the reference's README
+
+
+@pytest.fixture(scope="module", params=VAE_CASES)
+def case(request: pytest.FixtureRequest, shared: Shared) -> Case:
+    skip = ("encoder.", "conv1.") if request.param == "real_dims" else ()  # half the numbers to draw
+    return read(shared(f"golden/wan_vae/{request.param}"), skip=skip)
+
+
+@pytest.fixture(scope="module")
+def decoder(case: Case) -> WanDecoder:
+    sizes = case.config["model_official_kwargs"]
+    config = VAEConfig(kind="wan", channels=sizes["z_dim"], width=sizes["dim"], blocks=sizes["num_res_blocks"])
+    decoder = WanDecoder(config).eval().requires_grad_(False)
+    load_decoder(decoder, case.weights, "official")
+    return decoder
+
+
+def latents(case: Case) -> dict[str, Tensor]:
+    return {name.removeprefix("z_normalized_"): z for name, z in case.inputs.items() if name.startswith("z_normalized_")}
+
+
+def test_decoded_clips_equal_the_official_ones(case: Case, decoder: WanDecoder) -> None:
+    stored = {name.removeprefix("decoded_unclamped_") for name in case.outputs if name.startswith("decoded_unclamped_")}
+    assert stored == set(latents(case))
+    for frames, z in latents(case).items():
+        found = decoder.decode(z)
+        assert (found - case.outputs[f"decoded_unclamped_{frames}"]).abs().max() < TOLERANCE
+
+
+def test_statistics_of_latents_are_the_official_ones(case: Case) -> None:
+    assert list(WAN_MEAN) == case.config["latents_mean"]
+    assert list(WAN_STD) == case.config["latents_std"]
+
+
+def test_diffusers_decodes_the_same_clip_once_clamped(shared: Shared) -> None:
+    from diffusers import AutoencoderKLWan
+
+    case = read(shared("golden/wan_vae/base"))
+    other = AutoencoderKLWan(**case.config["model_diffusers_kwargs"]).eval().requires_grad_(False)
+    theirs = {case.to_diffusers[key]: tensor for key, tensor in case.weights.items()}
+    other.load_state_dict(theirs)
+    decoder = WanDecoder(VAEConfig(kind="wan", channels=16, width=6, blocks=2)).eval().requires_grad_(False)
+    load_decoder(decoder, theirs, "diffusers")
+    mean, std = (torch.tensor(values)[:, None, None, None] for values in (WAN_MEAN, WAN_STD))
+    z = latents(case)["5f"]
+    expected = other.decode(z * std + mean, return_dict=False)[0]
+    found = decoder.decode(z)
+    assert (found.abs() > 1).any()  # so that the clamp has something to do
+    assert (found.clamp(-1, 1) - expected).abs().max() < 1e-6
+
+
+def test_decoding_is_causal_and_forgets_the_clip_before(case: Case, decoder: WanDecoder) -> None:
+    z = next(z for z in latents(case).values() if z.shape[2] > 1)
+    whole = decoder.decode(z)
+    assert torch.allclose(decoder.decode(z[:, :, :1]), whole[:, :, :1], atol=1e-6)
+    assert torch.equal(decoder.decode(z), whole)
+
+
+def test_wan_decoder_needs_the_channels_it_has_statistics_for() -> None:
+    with pytest.raises(ValueError, match="reads 16 channels, got channels=8"):
+        WanDecoder(VAEConfig(kind="wan", channels=8, width=6, blocks=1))
+
+
+def test_small_vae_starts_as_the_inverse_of_its_projection() -> None:
+    vae = SmallVAE(VAEConfig(kind="small", channels=5, width=8, blocks=1)).double()
+    generator = torch.Generator().manual_seed(1)
+    basis = torch.randn(5, PIXELS, generator=generator, dtype=torch.float64)
+    vae.fit(torch.randn(400, 5, generator=generator, dtype=torch.float64) @ basis + 0.3)  # exactly five components
+    z = torch.randn(2, 5, 3, 2, 2, generator=generator, dtype=torch.float64)
+    # The first group of a clip is one repeated frame, so that only later groups come back as they were.
+    assert torch.allclose(vae.encode(vae.decode(z))[:, :, 1:], z[:, :, 1:], atol=1e-10)
+    assert vae.decode(z).shape == (2, 3, 9, 16, 16)
+
+
+def test_small_vae_is_causal_and_keeps_clips_apart() -> None:
+    vae = randomised(SmallVAE(VAEConfig(kind="small", channels=5, width=8, blocks=2)).double())
+    z = torch.randn(2, 5, 4, 3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    whole = vae.decode(z)
+    assert torch.allclose(vae.decode(z[1:]), whole[1:], atol=1e-12)
+    assert torch.allclose(vae.decode(z[:, :, :2]), whole[:, :, :5], atol=1e-12)
+    z[:, :, 2:] += 1
+    assert not torch.allclose(vae.decode(z)[:, :, 5:], whole[:, :, 5:], atol=1e-3)
