@@ -207,7 +207,8 @@ def _video(path: Path, container: InputContainer) -> VideoStream:
     if not container.streams.video or container.format.name == "tty":
         raise ValueError(f"{path}: not a video")
     video = container.streams.video[0]
-    if video.codec_context.format is None:
+    # A file cut inside its header may leave a stream without a decoder.
+    if video.codec_context is None or video.codec_context.format is None:
         raise ValueError(f"{path}: a video without a frame that can be decoded")
     return video
 

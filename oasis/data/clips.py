@@ -1,5 +1,6 @@
 """Clips by the name that a user gives: the built-in ones, a file, or a folder."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,16 +26,16 @@ class LoadedClip:
     fps: Fraction
 
 
-def load(source: Path | str) -> Iterator[LoadedClip]:
+def load(source: Path | str, *, frames: int | None = None) -> Iterator[LoadedClip]:
     """Yield the clips of `source` one after the other, by name: "builtin", a video file, a folder of PNG or of clips.
 
-    A folder of clips holds video files (`video.SUFFIXES`) and folders of PNG. FileNotFoundError or ValueError if there is
+    Of a file, at most the first `frames` are kept, by default all. A folder of clips holds video files (`video.SUFFIXES`) and folders of PNG. FileNotFoundError or ValueError if there is
     no clip, at the call and not at the first clip; errors of a clip itself as in `video.read`.
     """
     if source == "builtin":
         return (_rendered(name) for name in builtin.names())
     paths = _find(Path(source))
-    return (_read(path) for path in paths)
+    return (_read(path, frames) for path in paths)
 
 
 def _find(source: Path) -> list[Path]:
@@ -53,9 +54,12 @@ def _find(source: Path) -> list[Path]:
     return [found[name] for name in sorted(found)]
 
 
-def _read(path: Path) -> LoadedClip:
-    clip = video.read(path)
-    return LoadedClip(name=path.stem, lq=clip.frames, hr=None, fps=clip.fps)
+def _read(path: Path, frames: int | None) -> LoadedClip:
+    stream = video.stream(path)
+    taken = torch.stack(list(itertools.islice(stream, frames)))
+    for _ in stream:  # the rest is decoded and dropped: a file that is cut off is refused, wherever the cut
+        pass
+    return LoadedClip(name=path.resolve().stem, lq=taken, hr=None, fps=video.info(path).fps)
 
 
 def _rendered(name: str) -> LoadedClip:
