@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+import torch
+
+from oasis.data import builtin
+from oasis.train.corpus import Corpus, CropSize, augment, crop, reduce_by_2
+from oasis.train.tiny import builtin_clips
+
+SIZES = (CropSize(batch=2, frames=5, height=32, width=48), CropSize(batch=1, frames=9, height=32, width=32))
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[np.ndarray]:
+    return [np.random.default_rng(seed).integers(0, 256, (12, 70 + seed, 100, 3), dtype=np.uint8) for seed in range(3)]
+
+
+def test_batches_depend_on_seed_and_number_alone(clips: list[np.ndarray]) -> None:
+    corpus = Corpus(clips, SIZES, seed=5)
+    whole = [batch for batch, _ in zip(corpus, range(4), strict=False)]
+    resumed = next(iter(Corpus(clips, SIZES, seed=5, start=3)))
+    assert all(torch.equal(a, b) for a, b in zip(whole[3], resumed, strict=True))
+    assert not torch.equal(whole[0][0], Corpus(clips, SIZES, seed=6).batch(0)[0])
+
+
+def test_sizes_alternate_and_the_range_is_the_networks(clips: list[np.ndarray]) -> None:
+    corpus = Corpus(clips, SIZES, seed=0)
+    lq, hr = corpus.batch(0)
+    assert lq.shape == (2, 3, 5, 8, 12) and hr.shape == (2, 3, 5, 32, 48)
+    assert corpus.batch(1)[1].shape == (1, 3, 9, 32, 32)
+    assert -1 <= hr.min() < -0.9 and 0.9 < hr.max() <= 1
+
+
+def test_a_corpus_without_a_large_enough_clip_is_refused(clips: list[np.ndarray]) -> None:
+    with pytest.raises(ValueError, match="no clip holds a crop of 20 frames"):
+        Corpus(clips, (CropSize(batch=1, frames=20, height=32, width=32),), seed=0)
+
+
+def test_crops_come_from_inside_the_clip(clips: list[np.ndarray]) -> None:
+    marked = np.broadcast_to(np.arange(12, dtype=np.uint8)[:, None, None, None], (12, 33, 33, 3))
+    cut = crop(marked, CropSize(batch=1, frames=5, height=32, width=32), np.random.default_rng(0))
+    assert cut.shape == (5, 32, 32, 3)
+    assert np.all(np.diff(cut[:, 0, 0, 0].astype(int)) == 1)
+
+
+def test_augmentation_only_mirrors(clips: list[np.ndarray]) -> None:
+    seen = set()
+    for seed in range(30):
+        found = augment(clips[0], np.random.default_rng(seed))
+        variants = {
+            (x, t): clips[0][:, :, ::-1][:: -1 if t else 1] if x else clips[0][:: -1 if t else 1]
+            for x in (0, 1)
+            for t in (0, 1)
+        }
+        seen |= {key for key, variant in variants.items() if np.array_equal(found, variant)}
+    assert len(seen) == 4
+
+
+def test_area_reduction_averages_and_rounds() -> None:
+    frames = np.array([0, 1, 2, 255, 9, 0, 1, 1, 255, 9], dtype=np.uint8).reshape(1, 2, 5, 1)
+    assert reduce_by_2(frames).ravel().tolist() == [(0 + 1 + 0 + 1 + 2) // 4, (2 + 255 + 1 + 255 + 2) // 4]
+
+
+def test_no_held_out_photograph_is_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    monkeypatch.setattr(builtin, "make", lambda name, **_: made.append(name) or builtin.BuiltinClip(*[None] * 9))
+    assert all(clip is None for clip in builtin_clips())
+    used = {photo for name in made for photo in builtin.CLIPS[name].photos}
+    held = {photo for name in builtin.names("test") for photo in builtin.CLIPS[name].photos}
+    assert used and held and not used & held
