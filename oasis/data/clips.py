@@ -29,8 +29,9 @@ class LoadedClip:
 def load(source: Path | str, *, frames: int | None = None) -> Iterator[LoadedClip]:
     """Yield the clips of `source` one after the other, by name: "builtin", a video file, a folder of PNG or of clips.
 
-    Of a file, at most the first `frames` are kept, by default all. A folder of clips holds video files (`video.SUFFIXES`) and folders of PNG. FileNotFoundError or ValueError if there is
-    no clip, at the call and not at the first clip; errors of a clip itself as in `video.read`.
+    Of a file, at most the first `frames` are kept, by default all. A folder of clips holds video files (`video.SUFFIXES`)
+    and folders of PNG. FileNotFoundError or ValueError if there is no clip, at the call and not at the first clip; errors of
+    a clip itself as in `video.stream`.
     """
     if source == "builtin":
         return (_rendered(name) for name in builtin.names())
