@@ -1,4 +1,4 @@
-"""The `oasis` command: profile, route, plot, upscale, train, doctor."""
+"""The `oasis` command: profile, route, plot, upscale, train, describe, doctor."""
 
 import argparse
 import shlex
@@ -83,6 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("out", metavar="OUT", type=Path, help="folder for state, log and the finished model (OUT/model)")
     train.add_argument("--videos", type=Path, help="folder of training videos beside the built-in clips")
     train.add_argument("--check", type=Path, help="folder of videos to score on, never trained on, beside the built-in ones")
+
+    describe = _command(commands, "describe", _describe, "print a network's parameters by part, without building its weights")
+    describe.add_argument("preset", choices=("tiny", "wan-1.3b"))
 
     _command(commands, "doctor", _doctor, "print versions, devices, attention backends that work here, and what is missing")
     return parser
@@ -184,10 +187,20 @@ def _upscale(args: argparse.Namespace) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
-    from oasis.train.publish import publish
+    from oasis.publish import publish
     from oasis.train.tiny import train_tiny
 
     print(publish(train_tiny(args.videos, args.out), args.out, args.videos, args.check))
+
+
+def _describe(args: argparse.Namespace) -> None:
+    import torch
+
+    from oasis.configs import PRESETS
+    from oasis.model.oasis import Oasis, describe
+
+    with torch.device("meta"):
+        print(describe(Oasis(PRESETS[args.preset])))
 
 
 def _doctor(args: argparse.Namespace) -> None:

@@ -150,7 +150,7 @@ def probe(
 
 def attention_rows(
     model: Oasis, frames: UInt8[Tensor, "t 3 h w"], heads: Sequence[tuple[int, int]], query: tuple[int, int, int]
-) -> Float[np.ndarray, "k t h w"]:
+) -> Float[np.ndarray, "k gt gh gw"]:
     """Return, for each (layer, head), the attention of the query token at (t, y, x) over the token grid."""
     lq = as_input(model, frames)
     grid = token_grid(model, lq)
@@ -169,7 +169,7 @@ def attention_rows(
     return torch.stack([found[head] for head in heads]).view(len(heads), grid.t, grid.h, grid.w).float().numpy(force=True)
 
 
-def as_input(model: Oasis, frames: UInt8[Tensor, "t 3 h w"]) -> Float[Tensor, "1 3 t h w"]:
+def as_input(model: Oasis, frames: UInt8[Tensor, "t 3 h w"]) -> Float[Tensor, "1 3 f y x"]:
     """Return a clip as the model reads it: in [-1, 1], padded to its grid, in its dtype and on its device."""
     clip = video.to_network(frames).transpose(0, 1)[None]
     return pad_clip(clip.to(model.prompt), model.config.scale, model.config.dit.patch).clip

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from oasis import degrade, video
 
-Frames = UInt8[np.ndarray, "t h w 3"]
+Frames = UInt8[np.ndarray, "_t _h _w 3"]
 
 
 @dataclass(frozen=True, kw_only=True)

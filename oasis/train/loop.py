@@ -25,6 +25,9 @@ from oasis.train.stages import Stage
 EMA_DECAY = 0.998
 CLIP_NORM = 1.0
 SAVE_SECONDS = 300.0
+# How sharply a head may look is decided by the gains of its norms alone. At the other weights' rate they moved by 5 % in 570
+# steps, all upwards, and heads stayed near uniform attention.
+GAIN_PACE = 15.0
 LATENT_NOISE = 0.02  # of the latents' spread: the decoder will read latents that are not perfect
 
 
@@ -60,7 +63,7 @@ def _run_stage(
 ) -> None:
     trained = _trained_part(model, stage)
     parameters = [parameter for parameter in trained.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(_decay_groups(trained), lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    optimiser = torch.optim.AdamW(_groups(trained), lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     average = {name: value.detach().clone() for name, value in trained.state_dict().items()}
     first, seconds = 0, 0.0
     if state is not None:
@@ -72,7 +75,7 @@ def _run_stage(
     progress = tqdm(total=stage.steps, initial=first, desc=stage.name, dynamic_ncols=True)
     for step, (lq, hr) in zip(range(first, stage.steps), corpus.loader(), strict=False):
         for group in optimiser.param_groups:
-            group["lr"] = stage.learning_rate * rate(step, stage)
+            group["lr"] = stage.learning_rate * rate(step, stage) * group["pace"]
         loss, parts = loss_of(model, lq, hr, torch.Generator().manual_seed(seed * stage.steps + step))
         if not math.isfinite(loss.item()):
             raise ValueError(f"stage {stage.name}, step {step}: the loss is {loss.item()}; the last saved state is kept")
@@ -153,10 +156,15 @@ def _small_vae(model: Oasis) -> SmallVAE:
     return model.vae
 
 
-def _decay_groups(module: nn.Module) -> list[dict[str, Any]]:
-    matrices = [p for p in module.parameters() if p.requires_grad and p.ndim >= 2]
-    vectors = [p for p in module.parameters() if p.requires_grad and p.ndim < 2]
-    return [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+def _groups(module: nn.Module) -> list[dict[str, Any]]:
+    """Split the trained weights into matrices, which decay, vectors, and gains of query and key norms, which learn faster."""
+    trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    gains = {name: p for name, p in trained.items() if name.endswith(("query_norm.weight", "key_norm.weight"))}
+    return [
+        {"params": [p for p in trained.values() if p.ndim >= 2], "pace": 1.0},
+        {"params": [p for name, p in trained.items() if p.ndim < 2 and name not in gains], "pace": 1.0, "weight_decay": 0.0},
+        {"params": list(gains.values()), "pace": GAIN_PACE, "weight_decay": 0.0},
+    ]
 
 
 @torch.no_grad()

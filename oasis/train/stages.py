@@ -29,5 +29,5 @@ _WHOLE = CropSize(batch=1, frames=17, height=192, width=320)
 TINY_STAGES = (
     Stage(name="decoder", steps=500, learning_rate=1e-3, sizes=(_SMALL,)),
     Stage(name="latent", steps=1100, learning_rate=1.2e-3, sizes=(_SMALL, _SMALL, _LONG, _SMALL, _SMALL, _WHOLE)),
-    Stage(name="pixel", steps=350, learning_rate=3e-4, sizes=(_SMALL, _LONG, _SMALL, _WHOLE)),
+    Stage(name="pixel", steps=350, learning_rate=5e-4, sizes=(_SMALL, _LONG, _SMALL, _WHOLE)),
 )

@@ -1,0 +1,84 @@
+"""The model card: where the model comes from, what it scores, where it fails; every number from the arguments."""
+
+import importlib.resources
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from oasis import files
+from oasis.publish.scores import gains
+from oasis.routing import RoutingTable
+
+
+def loss_curve(log: Path) -> Figure:
+    """Draw the training log: one panel per stage, the logged values and their running median."""
+    rows = pd.read_csv(log)
+    shown = {"decoder": "pixel", "latent": "explained", "pixel": "pixel"}
+    titles = {
+        "decoder": "decoder: pixel loss",
+        "latent": "transformer: share of the residual explained",
+        "pixel": "transformer through the decoder: pixel loss",
+    }
+    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    for axis, (stage, column) in zip(figure.subplots(1, 3), shown.items(), strict=True):
+        part = rows[rows["stage"] == stage]
+        axis.plot(part["step"], part[column], color="0.75", linewidth=0.8, label="each tenth step")
+        axis.plot(part["step"], part[column].rolling(21, min_periods=1).median(), color="C0", label="running median")
+        axis.set(title=titles[stage], xlabel="step")
+        axis.title.set_fontsize(9)
+    axis.legend(fontsize=8)
+    return figure
+
+
+def write_loss_curve(log: Path, path: Path) -> None:
+    """Write `loss_curve` as a PNG."""
+    with files.replacing(path) as temporary:
+        loss_curve(log).savefig(temporary, dpi=120, metadata={"Software": None})
+
+
+def hours(log: Path) -> dict[str, tuple[int, float]]:
+    """Return steps and hours of every stage of a training log."""
+    rows = pd.read_csv(log)
+    return {
+        str(name): (int(part["step"].max()) + 1, float(part["seconds"].max()) / 3600)
+        for name, part in rows.groupby("stage", sort=False)
+    }
+
+
+def text(
+    *,
+    scores: pd.DataFrame,
+    share: float,
+    table: RoutingTable,
+    hours: Mapping[str, tuple[int, float]],
+    clips: Sequence[str],
+    stages: Sequence[Mapping[str, object]],
+    notes: str = "",
+) -> str:
+    """Return the card as Markdown, from the template beside this file; `notes` says what the schedule does not."""
+    counts = ", ".join(f"{count} {table.patterns[letter].name}" for letter, count in table.counts().items())
+    rates = {str(stage["name"]): stage["learning_rate"] for stage in stages}
+    steps = "".join(f"| {name} | {count} | {rates[name]} | {spent:.2f} |\n" for name, (count, spent) in hours.items())
+    template = (importlib.resources.files("oasis.publish") / "card.md").read_text(encoding="utf-8")
+    return template.format(
+        gains="".join(_gain_rows(gains(scores, "dense"), "dense")) + "".join(_gain_rows(gains(scores, "routed"), "routed")),
+        cost="".join(_gain_rows(gains(scores, "routed", baseline="dense"), "routed", baseline="dense")),
+        share=f"{100 * share:.0f}",
+        counts=counts,
+        ratio=f"{table.rule['attention_flops_ratio']:.2f}",
+        steps=steps,
+        total=f"{sum(spent for _, spent in hours.values()):.1f}",
+        clips="\n".join(f"- {name}" for name in clips),
+        sha256=table.weights_sha256,
+        notes=f" {notes}" if notes else "",
+    )
+
+
+def _gain_rows(rows: pd.DataFrame, method: str, baseline: str = "bicubic") -> Iterator[str]:
+    for row in rows.to_dict("records"):
+        yield (
+            f"| {method} against {baseline} | {row['group']} | {row['measure']} | {row[baseline]:.4f} | {row[method]:.4f} "
+            f"| {row['gain']:+.4f} | {row['low']:+.4f} .. {row['high']:+.4f} | {row['won']} of {row['clips']} |\n"
+        )

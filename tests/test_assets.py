@@ -1,0 +1,95 @@
+"""The trained model that ships inside the package: what its card says must be true of its files."""
+
+import importlib.resources
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from oasis import decide, files, probe, profiling
+from oasis.attention.masked import pattern_mask
+from oasis.configs import TINY
+from oasis.data import builtin
+from oasis.heads import read_heads
+from oasis.metrics import pixel
+from oasis.model import Loaded, load_model
+from oasis.publish import card
+from oasis.publish import scores as measured
+from oasis.routing import FRAME, RoutingTable, window
+
+ASSETS = Path(str(importlib.resources.files("oasis"))) / "assets" / "tiny"
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Loaded:
+    return load_model("tiny")
+
+
+def test_it_is_the_trained_preset_and_small(tiny: Loaded) -> None:
+    assert tiny.trained and tiny.model.config == TINY
+    assert tiny.weights_sha256 == files.sha256(ASSETS / "model.safetensors")
+    assert sum(path.stat().st_size for path in ASSETS.parent.rglob("*") if path.is_file()) <= 25e6
+
+
+def test_statistics_and_routing_belong_to_these_weights(tiny: Loaded) -> None:
+    heads, table = read_heads(ASSETS / "heads.csv"), RoutingTable.load(ASSETS / "routing.json")
+    assert set(heads["weights_sha256"]) == {tiny.weights_sha256} == {table.weights_sha256}
+    assert table.probe["heads_csv_sha256"] == files.sha256(ASSETS / "heads.csv")
+    again = decide.decide(heads, decide.parse_rule("budget:ratio=0.5"), heads_csv_sha256=files.sha256(ASSETS / "heads.csv"))
+    assert again.layers == table.layers
+
+
+def test_the_card_states_the_share_of_specialised_heads() -> None:
+    share = profiling.local_share(read_heads(ASSETS / "heads.csv"))
+    assert f"{100 * share:.0f} % of the heads have a KL below 0.7" in " ".join((ASSETS / "README.md").read_text().split())
+
+
+def test_the_card_states_the_gains_of_its_scores() -> None:
+    text = (ASSETS / "README.md").read_text()
+    scores = pd.read_csv(ASSETS / "scores.csv")
+    for method, baseline in (("dense", "bicubic"), ("routed", "bicubic"), ("routed", "dense")):
+        for row in card._gain_rows(measured.gains(scores, method, baseline), method, baseline):
+            assert row in text
+
+
+def test_it_beats_bicubic_on_held_out_pictures(tiny: Loaded) -> None:
+    """Beside the committed scores, one clip is scored here and now; it must come out as in the file."""
+    scores = pd.read_csv(ASSETS / "scores.csv").set_index(["clip", "method", "measure"])["value"]
+    pair = next(iter(measured.held_out(None)))
+    assert builtin.CLIPS[pair.name].split == "test"
+    found = {"bicubic": measured.bicubic(pair.lq), "dense": measured.by_model(tiny.model)(pair.lq)}
+    values = {name: pixel.psnr_y(output, pair.hr) for name, output in found.items()}
+    assert values["dense"] > values["bicubic"] + 0.3
+    for name, value in values.items():
+        assert value == pytest.approx(scores[pair.name, name, "psnr_y"], abs=0.02)
+
+
+def test_float32_statistics_of_trained_layers_equal_float64_matrices(tiny: Loaded) -> None:
+    """The probe's float32 path on real activations, against explicit matrices of the same queries and keys in float64."""
+    frames = measured._tensor(builtin.make("chelsea-zoom", frames=9).lq)[:, :, :24, :40]
+    patterns = (FRAME, window(8, 8))
+    rows = probe.probe(tiny, [("clip", frames)], patterns).heads.set_index(["layer", "head", "pattern"])
+    layers: dict[int, tuple[torch.Tensor, ...]] = {}
+    lq = probe.as_input(tiny.model, frames)
+    with torch.inference_mode():
+        tiny.model.latents(lq, probe=lambda layer, *qkv: layers.__setitem__(layer, qkv))
+    grid = probe.token_grid(tiny.model, lq)
+    token = torch.arange(grid.tokens)
+    t, y, x = token // grid.frame, token // grid.w % grid.h, token % grid.w
+    apart = ((y[:, None] - y) ** 2 + (x[:, None] - x) ** 2).double().sqrt()
+    for layer in (0, 3, 7):
+        query, key, _ = (tensor[0].double() for tensor in layers[layer])
+        p = (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(-1)
+        expected = {
+            "entropy_mean": -(p * p.clamp_min(1e-300).log()).sum(-1).mean(-1),
+            "dist_t": (p * (t[:, None] - t).abs()).sum(-1).mean(-1),
+            "dist_xy": (p * apart).sum(-1).mean(-1),
+            "self_mass": p.diagonal(dim1=-2, dim2=-1).mean(-1),
+        }
+        for pattern in patterns:
+            inside = (p * pattern_mask(pattern, grid, device="cpu")).sum(-1)
+            found = rows.xs((layer, pattern.name), level=("layer", "pattern")).sort_index()
+            for name, values in {**expected, "kl_mean": -inside.log().mean(-1), "mass_mean": inside.mean(-1)}.items():
+                np.testing.assert_allclose(found[name], values, atol=1e-4, rtol=0, err_msg=f"layer {layer}, {name}")
