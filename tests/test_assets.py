@@ -54,14 +54,13 @@ def test_the_card_states_the_gains_of_its_scores() -> None:
             assert row in text
 
 
-def test_it_beats_bicubic_on_held_out_pictures(tiny: Loaded) -> None:
-    """Beside the committed scores, one clip is scored here and now; it must come out as in the file."""
+def test_a_held_out_clip_scores_as_in_the_file(tiny: Loaded) -> None:
+    """One clip is upscaled and scored here and now, better than bicubic, and as the committed scores say."""
     scores = pd.read_csv(ASSETS / "scores.csv").set_index(["clip", "method", "measure"])["value"]
-    pair = next(iter(measured.held_out(None)))
-    assert builtin.CLIPS[pair.name].split == "test"
+    pair = next(pair for pair in measured.held_out(None) if pair.name == "flower-turn")
     found = {"bicubic": measured.bicubic(pair.lq), "dense": measured.by_model(tiny.model)(pair.lq)}
     values = {name: pixel.psnr_y(output, pair.hr) for name, output in found.items()}
-    assert values["dense"] > values["bicubic"] + 0.3
+    assert values["dense"] > values["bicubic"] + 0.5
     for name, value in values.items():
         assert value == pytest.approx(scores[pair.name, name, "psnr_y"], abs=0.02)
 

@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from oasis.configs import OasisConfig
 from oasis.model.dit import Condition, DiT, Probe
 from oasis.model.unshuffle import crop_clip, pad_clip, unshuffle
-from oasis.model.vae import build_decoder
+from oasis.model.vae import SmallVAE, build_decoder
 
 
 class Oasis(nn.Module):
@@ -31,8 +32,22 @@ class Oasis(nn.Module):
     def forward(self, lq: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b 3 t y x"]:
         """Upscale clips in [-1, 1] of any length and size; `scale` times the size comes back, clamped to [-1, 1]."""
         padded = pad_clip(lq, self.config.scale, self.config.dit.patch)
-        clip = self.vae.decode(self.latents(padded.clip))
+        clip = self.decode(self.latents(padded.clip), padded.clip)
         return crop_clip(clip, padded.size, self.config.scale).clamp(-1, 1)
+
+    def decode(self, latents: Float[Tensor, "b c t4 h8 w8"], lq: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b 3 t y x"]:
+        """Return the clip of latents, not clamped.
+
+        The small VAE's latents hold little of a group of frames in strong motion or across a cut. What lies outside their
+        span is taken from the bicubically upscaled `lq`, which for the latents' own part would be the worse guess.
+        """
+        clip = self.vae.decode(latents)
+        if not isinstance(self.vae, SmallVAE):
+            return clip
+        b, scale = lq.shape[0], self.config.scale
+        large = F.interpolate(rearrange(lq, "b c t h w -> (b t) c h w"), scale_factor=scale, mode="bicubic")
+        upscaled = rearrange(large, "(b t) c y x -> b c t y x", b=b)
+        return clip + upscaled - self.vae.decode_linearly(self.vae.encode(upscaled))
 
     def latents(self, lq: Float[Tensor, "b 3 t h w"], *, probe: Probe | None = None) -> Float[Tensor, "b c t4 h8 w8"]:
         """Return the normalised latents of padded LQ clips (`pad_clip`) in [-1, 1]."""

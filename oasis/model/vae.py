@@ -100,12 +100,16 @@ class SmallVAE(nn.Module):
     def decode(self, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b 3 f y x"]:
         """Return the clip of normalised latents, not clamped."""
         b = latents.shape[0]
-        linear = rearrange(latents, "b c t h w -> b t h w c") * self.std @ self.basis.T + self.mean
         hidden = self.enter(rearrange(latents, "b c t h w -> (b t) c h w"))
         for block in self.trunk:
             hidden = block(hidden, b)
         residual = rearrange(self.leave(hidden), "(b t) p h w -> b p t h w", b=b)
-        return shuffle(rearrange(linear, "b t h w p -> b p t h w") + residual, LATENT_SCALE)
+        return self.decode_linearly(latents) + shuffle(residual, LATENT_SCALE)
+
+    def decode_linearly(self, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b 3 f y x"]:
+        """Return the clip that projects onto normalised latents: the inverse of `encode` on its span."""
+        groups = rearrange(latents, "b c t h w -> b t h w c") * self.std @ self.basis.T + self.mean
+        return shuffle(rearrange(groups, "b t h w p -> b p t h w"), LATENT_SCALE)
 
 
 class TrunkBlock(nn.Module):

@@ -130,7 +130,7 @@ def _latent_loss(model: Oasis, lq: Tensor, hr: Tensor, generator: torch.Generato
 
 
 def _pixel_loss(model: Oasis, lq: Tensor, hr: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-    decoded = model.vae.decode(model.latents(lq))
+    decoded = model.decode(model.latents(lq), lq)
     pixel, gradient, frames = charbonnier(decoded, hr), gradient_loss(decoded, hr), frame_difference_loss(decoded, hr)
     loss = pixel + 0.25 * gradient + 0.25 * frames
     return loss, {"pixel": pixel.item(), "gradient": gradient.item(), "frames": frames.item()}

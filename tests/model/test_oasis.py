@@ -89,3 +89,16 @@ def test_description_names_every_part() -> None:
     assert text.splitlines()[0] == "oasis-wan-1.3b: parameters"
     assert "transformer      1,419,193,408" in text
     assert all(f"{count:,}" in text for count in parameter_counts(model).values())
+
+
+def test_decoding_keeps_what_the_latents_cannot_hold() -> None:
+    """Latents of the bicubic clip itself decode to the bicubic clip, although they are far fewer than its pixels."""
+    model = Oasis(small_oasis(4, patch=(1, 1, 1))).double().requires_grad_(False)
+    basis = torch.linalg.qr(torch.randn(model.vae.basis.shape, dtype=torch.float64)).Q
+    model.vae.basis.copy_(basis)
+    lq = 2 * torch.rand(2, 3, 5, 6, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(3)) - 1
+    frames = [torch.nn.functional.interpolate(frame, scale_factor=4, mode="bicubic") for frame in lq.unbind(2)]
+    bicubic = torch.stack(frames, dim=2)
+    latents = model.vae.encode(bicubic)
+    assert (model.vae.decode(latents) - bicubic).abs().max() > 0.1
+    torch.testing.assert_close(model.decode(latents, lq), bicubic, rtol=0, atol=1e-12)
