@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import platform
 import re
 import subprocess
 import sys
@@ -51,6 +52,14 @@ def probe_peak(grid: Grid) -> float:
     return (peaks[1] - peaks[0]) / 1024
 
 
+def processor(device: str) -> str:
+    """Name the hardware behind a device."""
+    if device != "cpu":
+        return torch.cuda.get_device_name(device)
+    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    return found[1] if found else platform.machine()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
@@ -72,7 +81,9 @@ def main() -> None:
     print(*("{:22} {:6} tokens  {:17} {:10.4f}".format(*row) for row in rows), sep="\n")
     if options.csv:
         with replacing(options.csv) as path, open(path, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("candidate", "tokens", "measure", "value"), *rows])
+            where = (processor(options.device), torch.get_num_threads(), torch.__version__, platform.python_version())
+            header = ("candidate", "tokens", "measure", "value", "processor", "threads", "torch", "python")
+            csv.writer(file, lineterminator="\n").writerows([header, *((*row, *where) for row in rows)])
 
 
 if __name__ == "__main__":
