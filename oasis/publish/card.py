@@ -38,13 +38,9 @@ def write_loss_curve(log: Path, path: Path) -> None:
         loss_curve(log).savefig(temporary, dpi=120, metadata={"Software": None})
 
 
-def hours(log: Path) -> dict[str, tuple[int, float]]:
-    """Return steps and hours of every stage of a training log."""
-    rows = pd.read_csv(log)
-    return {
-        str(name): (int(part["step"].max()) + 1, float(part["seconds"].max()) / 3600)
-        for name, part in rows.groupby("stage", sort=False)
-    }
+def hours(log: Path) -> dict[str, float]:
+    """Return the hours of every stage of a training log."""
+    return {str(stage): seconds / 3600 for stage, seconds in pd.read_csv(log).groupby("stage")["seconds"].max().items()}
 
 
 def text(
@@ -52,15 +48,17 @@ def text(
     scores: pd.DataFrame,
     share: float,
     table: RoutingTable,
-    hours: Mapping[str, tuple[int, float]],
+    hours: Mapping[str, float],
     clips: Sequence[str],
     stages: Sequence[Mapping[str, object]],
     notes: str = "",
 ) -> str:
     """Return the card as Markdown, from the template beside this file; `notes` says what the schedule does not."""
     counts = ", ".join(f"{count} {table.patterns[letter].name}" for letter, count in table.counts().items())
-    rates = {str(stage["name"]): stage["learning_rate"] for stage in stages}
-    steps = "".join(f"| {name} | {count} | {rates[name]} | {spent:.2f} |\n" for name, (count, spent) in hours.items())
+    steps = "".join(
+        f"| {stage['name']} | {stage['steps']} | {stage['learning_rate']} | {hours[str(stage['name'])]:.2f} |\n"
+        for stage in stages
+    )
     template = (importlib.resources.files("oasis.publish") / "card.md").read_text(encoding="utf-8")
     return template.format(
         gains="".join(_gain_rows(gains(scores, "dense"), "dense")) + "".join(_gain_rows(gains(scores, "routed"), "routed")),
@@ -69,7 +67,7 @@ def text(
         counts=counts,
         ratio=f"{table.rule['attention_flops_ratio']:.2f}",
         steps=steps,
-        total=f"{sum(spent for _, spent in hours.values()):.1f}",
+        total=f"{sum(hours.values()):.1f}",
         clips="\n".join(f"- {name}" for name in clips),
         sha256=table.weights_sha256,
         notes=f" {notes}" if notes else "",
