@@ -5,9 +5,12 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from oasis import __version__
+
+if TYPE_CHECKING:
+    from oasis.routing import RoutingTable
 
 RULES = (
     "budget:ratio=R (least total KL within R of dense attention FLOPs), threshold:tau=NATS (cheapest pattern below), "
@@ -210,7 +213,7 @@ def _doctor(args: argparse.Namespace) -> None:
         print(line)
 
 
-def _print_table(table) -> None:  # type: ignore[no-untyped-def]
+def _print_table(table: "RoutingTable") -> None:
     for letter, count in table.counts().items():
         print(f"{letter}  {table.patterns[letter].name:16s} {count:4d} heads")
     print(f"attention FLOPs  {table.rule['attention_flops_ratio']:.4f} of dense")
