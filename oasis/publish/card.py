@@ -70,8 +70,14 @@ def text(
         total=f"{sum(hours.values()):.1f}",
         clips="\n".join(f"- {name}" for name in clips),
         sha256=table.weights_sha256,
+        videos=", ".join(_videos(scores)) or "videos (none were given)",
         notes=f" {notes}" if notes else "",
     )
+
+
+def _videos(scores: pd.DataFrame) -> list[str]:
+    """Return the names of the real videos, which their segments carry with the number of their first frame."""
+    return sorted({str(name).rpartition("-")[0] for name in scores.loc[scores["group"] == "real", "clip"]})
 
 
 def _gain_rows(rows: pd.DataFrame, method: str, baseline: str = "bicubic") -> Iterator[str]:
