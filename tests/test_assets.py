@@ -12,6 +12,7 @@ from oasis import decide, files, probe, profiling
 from oasis.attention.masked import pattern_mask
 from oasis.configs import TINY
 from oasis.data import builtin
+from oasis.data.clips import as_tensor
 from oasis.heads import read_heads
 from oasis.metrics import pixel
 from oasis.model import Loaded, load_model
@@ -67,7 +68,7 @@ def test_a_held_out_clip_scores_as_in_the_file(tiny: Loaded) -> None:
 
 def test_float32_statistics_of_trained_layers_equal_float64_matrices(tiny: Loaded) -> None:
     """The probe's float32 path on real activations, against explicit matrices of the same queries and keys in float64."""
-    frames = measured._tensor(builtin.make("chelsea-zoom", frames=9).lq)[:, :, :24, :40]
+    frames = as_tensor(builtin.make("chelsea-zoom", frames=9).lq)[:, :, :24, :40]
     patterns = (FRAME, window(8, 8))
     rows = probe.probe(tiny, [("clip", frames)], patterns).heads.set_index(["layer", "head", "pattern"])
     layers: dict[int, tuple[torch.Tensor, ...]] = {}

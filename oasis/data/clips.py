@@ -65,8 +65,9 @@ def _read(path: Path, frames: int | None) -> LoadedClip:
 
 def _rendered(name: str) -> LoadedClip:
     clip = builtin.make(name)
-    return LoadedClip(name=name, lq=_tensor(clip.lq), hr=_tensor(clip.hr), fps=clip.fps)
+    return LoadedClip(name=name, lq=as_tensor(clip.lq), hr=as_tensor(clip.hr), fps=clip.fps)
 
 
-def _tensor(pixels: NDArray) -> Tensor:
+def as_tensor(pixels: NDArray) -> UInt8[Tensor, "t 3 h w"]:
+    """Return frames "t h w 3" of numpy as a tensor "t 3 h w"."""
     return rearrange(torch.from_numpy(pixels), "t h w c -> t c h w").contiguous()

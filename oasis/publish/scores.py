@@ -14,6 +14,7 @@ from torch import Tensor
 
 from oasis import degrade, upscale, video
 from oasis.data import builtin
+from oasis.data.clips import as_tensor
 from oasis.metrics import perceptual, pixel
 from oasis.model.oasis import Oasis
 from oasis.train.corpus import reduce_by_2
@@ -39,7 +40,7 @@ def held_out(real: Path | None) -> Iterator[Pair]:
     """Yield the held-out built-in clips, and segments of the videos in `real`, degraded with recipes of their own."""
     for name in builtin.names("test"):
         clip = builtin.make(name)
-        yield Pair(group="built-in", name=name, lq=_tensor(clip.lq), hr=_tensor(clip.hr))
+        yield Pair(group="built-in", name=name, lq=as_tensor(clip.lq), hr=as_tensor(clip.hr))
     paths = sorted(path for path in real.iterdir() if path.suffix in video.SUFFIXES) if real else []
     for number, path in enumerate(paths):
         frames = rearrange(video.read(path).frames, "t c h w -> t h w c").numpy()
@@ -51,7 +52,7 @@ def held_out(real: Path | None) -> Iterator[Pair]:
             hr = frames[start : start + SEGMENT]
             recipe = degrade.draw(np.random.default_rng((number, segment)))
             lq = degrade.apply(recipe, hr, seed=1000 * number + segment)
-            yield Pair(group="real", name=f"{path.stem}-{start}", lq=_tensor(lq), hr=_tensor(hr))
+            yield Pair(group="real", name=f"{path.stem}-{start}", lq=as_tensor(lq), hr=as_tensor(hr))
 
 
 def score(methods: Mapping[str, Callable[[Tensor], Tensor]], pairs: Sequence[Pair]) -> pd.DataFrame:
@@ -101,7 +102,3 @@ def gains(scores: pd.DataFrame, method: str, baseline: str = "bicubic", seed: in
             }
         )
     return pd.DataFrame(rows)
-
-
-def _tensor(pixels: np.ndarray) -> Tensor:
-    return rearrange(torch.from_numpy(np.ascontiguousarray(pixels)), "t h w c -> t c h w")
