@@ -64,6 +64,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_of_text(text: str) -> str:
+    """Return the SHA-256 of `text` in UTF-8 as 64 hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 @contextlib.contextmanager
 def _errors_name(path: Path, prefix: str) -> Iterator[None]:
     """Let an OSError about a temporary file, or about no file (a full disk), name the path that the user knows."""
