@@ -35,7 +35,22 @@ try:
 finally:
     print("torch imported:", "torch" in sys.modules)
 """
-TORCH_FREE = ["cost", "decide", "files", "grid", "configs", "heads", "report.page", "report.run", "routing", "rules"]
+TORCH_FREE = [
+    "cost",
+    "decide",
+    "files",
+    "grid",
+    "configs",
+    "heads",
+    "measures",
+    "cards",
+    "results",
+    "weights",
+    "report.page",
+    "report.run",
+    "routing",
+    "rules",
+]
 
 
 def _requirements() -> list[Requirement]:
@@ -99,7 +114,7 @@ def test_the_readme_names_every_door_and_command(capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit):
         main(["--help"])
     commands = re.findall(r"^ {4}([a-z]+)\b", capsys.readouterr().out, flags=re.MULTILINE)
-    assert {"profile", "route", "plot", "upscale", "train", "doctor"} <= set(commands)
+    assert {"profile", "route", "plot", "upscale", "train", "score", "verify", "doctor"} <= set(commands)
     wanted = [f"`{door.as_posix()}`" for door in DOORS] + [f"`oasis {command}`" for command in commands]
     assert [name for name in wanted if name not in README] == []
 

@@ -1,0 +1,106 @@
+"""profile, route, plot: what the heads do, and which pattern each gets."""
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oasis.cli.options import add_compute, at_least_one, check_kind, command, device, sizes
+
+if TYPE_CHECKING:
+    from oasis.cli.options import Commands
+    from oasis.routing import RoutingTable
+
+RULES = (
+    "budget:ratio=R (least total KL within R of dense attention FLOPs), threshold:tau=NATS (cheapest pattern below), "
+    "quota:global=S,frame=S,window=S[,per_layer=true], random:seed=N,global=S,... or random:seed=N,like=FILE, "
+    "uniform:pattern=NAME"
+)
+
+
+def add(commands: "Commands") -> None:
+    """Add the subcommands about heads."""
+    profile = command(commands, "profile", _profile, "measure every attention head and write a routing table, plots and a page")
+    profile.add_argument("--model", default="tiny", help="tiny (trained, built in), a folder, or random-tiny | random-wan-1.3b")
+    profile.add_argument("--data", default="builtin", help="builtin, a video, a folder of PNG, or a folder of clips")
+    profile.add_argument(
+        "--rule", help=f"how to route; default budget:ratio=0.5, or the lowest ratio of small clips. Rules: {RULES}"
+    )
+    profile.add_argument("--patterns", metavar="LIST", help="patterns to measure, comma-separated (frame,window-8x8)")
+    profile.add_argument("--frames", type=int, default=17, help="frames of each clip, at most (%(default)s)")
+    profile.add_argument(
+        "--crop", metavar="HxW", default="48x80", help="LQ pixels of each clip, cut from the middle (%(default)s)"
+    )
+    profile.add_argument("--out", type=Path, help="folder to write (runs/profile-MODEL)")
+    add_compute(profile)
+
+    route = command(commands, "route", _route, "decide again from heads.csv")
+    route.add_argument("heads_csv", metavar="HEADS_CSV", type=Path)
+    route.add_argument("--rule", required=True, help=f"{RULES}; or all, to compare the rules at one cost without writing")
+    route.add_argument("--statistic", default="kl_mean", help="what to minimise: kl_mean, kl_p50, kl_p95, kl_rel, out_err")
+    route.add_argument("--out", type=Path, help="file to write (routing.json beside HEADS_CSV)")
+
+    plot = command(commands, "plot", _plot, "draw the plots and the page again from a run's files")
+    plot.add_argument("folder", metavar="RUN", type=Path, help="a folder that `oasis profile` wrote")
+
+
+def _profile(args: argparse.Namespace) -> None:
+    from oasis import profiling
+
+    height, width = sizes("--crop", args.crop, 2)
+    request = profiling.Request(
+        model=args.model,
+        data=args.data,
+        rule=args.rule,
+        patterns=tuple(args.patterns.split(",")) if args.patterns else profiling.PATTERNS,
+        frames=at_least_one("--frames", args.frames),
+        crop=(height, width),
+        backend=args.backend,
+        device=device(args.device),
+        command=f"oasis profile {shlex.join(_spoken(args))}".strip(),
+    )
+    out = args.out or Path("runs") / f"profile-{Path(args.model).name}"
+    check_kind(out, folder=True)
+    table = profiling.profile(request, out)
+    _print_table(table)
+    for path in sorted(out.iterdir()):
+        print(path)
+
+
+def _route(args: argparse.Namespace) -> None:
+    from oasis import decide, files
+
+    heads = decide.read_heads(args.heads_csv)
+    if args.statistic not in decide.STATISTICS:
+        raise ValueError(f"--statistic is {args.statistic!r}; allowed: {', '.join(decide.STATISTICS)}")
+    if args.rule == "all":
+        if args.out:
+            raise ValueError("--out has no meaning with --rule all, which writes nothing")
+        print(decide.compare(heads, statistic=args.statistic).to_string(index=False, float_format="{:.4f}".format))
+        return
+    rule = decide.parse_rule(args.rule)
+    table = decide.decide(heads, rule, heads_csv_sha256=files.sha256(args.heads_csv), statistic=args.statistic)
+    out = args.out or args.heads_csv.with_name("routing.json")
+    table.save(out)
+    _print_table(table)
+    print(f"total {args.statistic}  {decide.total(heads, table, statistic=args.statistic):.4f}")
+    print(out)
+
+
+def _plot(args: argparse.Namespace) -> None:
+    from oasis.report.page import write_page
+
+    for path in write_page(args.folder):
+        print(path)
+
+
+def _print_table(table: "RoutingTable") -> None:
+    for letter, count in table.counts().items():
+        print(f"{letter}  {table.patterns[letter].name:16s} {count:4d} heads")
+    print(f"attention FLOPs  {table.rule['attention_flops_ratio']:.4f} of dense")
+
+
+def _spoken(args: argparse.Namespace) -> list[str]:
+    """Return the options of a command as a user would type them."""
+    given = {name: value for name, value in vars(args).items() if name != "run" and value is not None}
+    return [word for name, value in given.items() for word in (f"--{name}", str(value))]

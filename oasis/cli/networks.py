@@ -1,0 +1,77 @@
+"""upscale, train, describe: the network itself."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oasis.cli.options import add_compute, at_least_one, check_kind, command, device, sizes
+
+if TYPE_CHECKING:
+    from oasis.cli.options import Commands
+
+
+def add(commands: "Commands") -> None:
+    """Add the subcommands about the network."""
+    upscale = command(commands, "upscale", _upscale, "upscale a video; as many frames come out, each exactly x4 as large")
+    upscale.add_argument("input", metavar="IN", type=Path, help="a video or a folder of PNG")
+    upscale.add_argument("output", metavar="OUT", type=Path, help="NAME.mp4 (H.264), NAME.mkv (lossless), or a folder of PNG")
+    upscale.add_argument("--model", default="tiny", help="tiny, a folder, or random-tiny | random-wan-1.3b")
+    upscale.add_argument("--routing", metavar="FILE", type=Path, help="routing.json of this model; dense without it")
+    upscale.add_argument("--frames", type=int, help="upscale only the first frames")
+    upscale.add_argument("--tile", metavar="TxHxW", default="17x48x80", help="frames and LQ pixels at a time (%(default)s)")
+    add_compute(upscale)
+
+    train = command(commands, "train", _train, "train the tiny model, resuming what OUT holds")
+    train.add_argument("out", metavar="OUT", type=Path, help="folder for state, log and the finished model (OUT/model)")
+    train.add_argument("--videos", type=Path, help="folder of training videos beside the built-in clips")
+    train.add_argument("--check", type=Path, help="folder of videos to score on, never trained on, beside the built-in ones")
+
+    describe = command(commands, "describe", _describe, "print a network's parameters by part, without building its weights")
+    describe.add_argument("preset", choices=("tiny", "wan-1.3b"))
+
+
+def _upscale(args: argparse.Namespace) -> None:
+    import itertools
+
+    from tqdm import tqdm
+
+    from oasis import upscale, video
+    from oasis.model import load_model
+    from oasis.routing import RoutingTable
+
+    frames, height, width = sizes("--tile", args.tile, 3)
+    check_kind(args.output, folder=not args.output.suffix)
+    if args.input.resolve() == args.output.resolve():
+        raise ValueError(f"{args.output}: IN and OUT are the same; the input would be lost")
+    table = RoutingTable.load(args.routing) if args.routing else None
+    about = video.info(args.input)
+    loaded = load_model(args.model, table)
+    loaded.model.to(device(args.device)).dit.backend = args.backend
+    if not loaded.trained:
+        print("RANDOM WEIGHTS: the output says nothing about a trained model", file=sys.stderr)
+    tiling = upscale.Tiling(
+        frames=frames, height=height, width=width, overlap_frames=min(4, frames // 4), overlap=min(8, height // 4, width // 4)
+    )
+    taken = itertools.islice(video.stream(args.input), None if args.frames is None else at_least_one("--frames", args.frames))
+    with tqdm(desc="upscaling", unit="frame", total=args.frames, delay=0.5, dynamic_ncols=True) as progress:
+        video.write(args.output, upscale.upscale(loaded.model, taken, tiling, tick=progress.update), about.fps)
+    kind = f"routed by {args.routing}" if table else "dense"
+    print(f"{args.output}  {loaded.model.config.name}, {kind}, attention {args.backend}")
+
+
+def _train(args: argparse.Namespace) -> None:
+    from oasis.publish import publish
+    from oasis.train.tiny import train_tiny
+
+    print(publish(train_tiny(args.videos, args.out), args.out, args.videos, args.check))
+
+
+def _describe(args: argparse.Namespace) -> None:
+    import torch
+
+    from oasis.configs import PRESETS
+    from oasis.model.oasis import Oasis, describe
+
+    with torch.device("meta"):
+        print(describe(Oasis(PRESETS[args.preset])))

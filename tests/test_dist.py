@@ -1,0 +1,80 @@
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from oasis import dist
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def fail(number: int) -> int:
+    raise ValueError(f"no {number}")
+
+
+def die_once(folder: str) -> str:
+    marks = Path(folder)
+    if not (marks / "died").exists():
+        (marks / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
+def die(number: int) -> int:
+    if number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_job_is_answered_once(workers: int) -> None:
+    assert dict(dist.run(square, [3, 1, 2], workers=workers)) == {0: 9, 1: 1, 2: 4}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_a_job_raises_is_raised(workers: int) -> None:
+    with pytest.raises(ValueError, match="no 5"):
+        list(dist.run(fail, [5], workers=workers))
+
+
+def test_no_jobs_no_answers() -> None:
+    assert list(dist.run(square, [], workers=2)) == []
+
+
+def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
+    assert dict(dist.run(die_once, [str(tmp_path)] * 3, workers=2)) == {0: "alive", 1: "alive", 2: "alive"}
+
+
+def test_a_job_that_always_kills_its_worker_is_lost_and_the_others_are_not() -> None:
+    answers = dict(dist.run(die, [0, 1, 2, 3], workers=2))
+    assert {number: answer for number, answer in answers.items() if number != 1} == {0: 0, 2: 2, 3: 3}
+    assert isinstance(answers[1], dist.Lost)
+    assert "died" in str(answers[1])
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    import ray
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))  # workers import this module
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        yield
+        ray.shutdown()
+
+
+def test_ray_answers_every_job_although_one_of_two_workers_is_killed(tmp_path: Path, cluster: None) -> None:
+    answers = dict(dist.run(die_once, [str(tmp_path)] * 4, workers=2, engine="ray"))
+    assert answers == dict.fromkeys(range(4), "alive")
+    assert (tmp_path / "died").exists()
+
+
+def test_ray_gives_up_on_a_job_that_always_kills_its_worker(cluster: None) -> None:
+    answers = dict(dist.run(die, [0, 1], workers=2, engine="ray"))
+    assert answers[0] == 0
+    assert isinstance(answers[1], dist.Lost)
