@@ -40,10 +40,18 @@ class Place:
     likeness: float
 
 
-class _Region(NamedTuple):
-    """What one region says: its centre in u and v, its shift in every frame that has texture, and its correlation."""
+class _Found(NamedTuple):
+    """Where a region of one frame was found: its centre in u and v, its shift, and its correlation there."""
 
     centre: tuple[float, float]
+    shift: Float[ndarray, "2"]
+    likeness: float
+
+
+class _Region(NamedTuple):
+    """The same of all frames: the medians, and every shift."""
+
+    centre: Float[ndarray, "2"]
     shifts: Float[ndarray, "f 2"]
     likeness: float
 
@@ -59,9 +67,9 @@ def register(outputs: Sequence[UInt8[ndarray, "h w"]], references: Sequence[UInt
     if min(height, width, *references[0].shape) < _LEAST:
         return None
     start = _search(outputs, references)
-    smooth = [[(_smooth(o, sigma), _smooth(r, sigma)) for sigma in _SCALES] for o, r in zip(outputs, references, strict=True)]
-    spans = itertools.product(_spans(height), _spans(width))
-    textured = [region for rows, columns in spans if (region := _measure(smooth, rows, columns, start))]
+    spans = list(itertools.product(_spans(height), _spans(width)))
+    frames = [_measure(output, reference, spans, start) for output, reference in zip(outputs, references, strict=True)]
+    textured = [region for told in zip(*frames, strict=True) if (region := _region(told))]
     if not textured:
         return None
     matched = [region for region in textured if region.likeness >= _MATCH]
@@ -125,26 +133,36 @@ def _spans(side: int) -> list[slice]:
 
 
 def _measure(
-    smooth: list[list[tuple[ndarray, ndarray]]], rows: slice, columns: slice, start: tuple[float, float]
-) -> _Region | None:
-    shifts, likenesses, centres = [], [], []
-    height, width = smooth[0][0][0].shape
-    for levels in smooth:
-        shift = np.array(start)
-        for output, reference in levels:
-            patch = _Patch(output[rows, columns])
-            if patch.flat:
-                break
-            likeness = patch.find(reference, (columns.start, rows.start), shift)
-        else:
-            shifts.append(shift)
-            likenesses.append(likeness)
-            centres.append(patch.centre)
-    if 2 * len(shifts) < len(smooth):
+    output: UInt8[ndarray, "h w"],
+    reference: UInt8[ndarray, "y x"],
+    spans: list[tuple[slice, slice]],
+    start: tuple[float, float],
+) -> list[_Found | None]:
+    """Find every region of a frame, from the coarse scale to the fine; None for what is flat."""
+    height, width = output.shape
+    scales = [(_smooth(output, sigma), _smooth(reference, sigma)) for sigma in _SCALES]
+    found: list[_Found | None] = []
+    for rows, columns in spans:
+        shift, likeness = np.array(start), 0.0
+        patches = [(_Patch(smooth[rows, columns]), within) for smooth, within in scales]
+        if any(patch.flat for patch, _ in patches):
+            found.append(None)
+            continue
+        for patch, within in patches:
+            likeness = patch.find(within, (columns.start, rows.start), shift)
+        column, row = patch.centre
+        centre = (2 * (columns.start + column) + 1) / width - 1, (2 * (rows.start + row) + 1) / height - 1
+        found.append(_Found(centre, shift, likeness))
+    return found
+
+
+def _region(told: Sequence[_Found | None]) -> _Region | None:
+    """Return what all frames say of a region; None if it is flat in most."""
+    found = [each for each in told if each]
+    if 2 * len(found) < len(told):
         return None
-    column, row = np.median(centres, axis=0)
-    centre = (2 * (columns.start + column) + 1) / width - 1, (2 * (rows.start + row) + 1) / height - 1
-    return _Region(centre, np.array(shifts), float(np.median(likenesses)))
+    centre = np.median([each.centre for each in found], axis=0)
+    return _Region(centre, np.array([each.shift for each in found]), float(np.median([each.likeness for each in found])))
 
 
 class _Patch:
