@@ -16,8 +16,7 @@ _STRUCTURE = (
         better="higher",
         needs="reference",
         what="MS-SSIM of pyiqa's Y (rounded, 0..255): 5 scales, 11x11 Gaussian windows inside the frame, negative contrast "
-        "terms "
-        "set to 0; sides of at least 161 pixels. Equals piq's on even sizes within 1e-6",
+        "terms set to 0; sides of at least 161 pixels. Equals piq's on even sizes within 1e-6",
         source=f"{_PYIQA}; Wang et al. 2003",
         licence=PYIQA,
     ),
@@ -26,9 +25,8 @@ _STRUCTURE = (
         unit="",
         better="lower",
         needs="reference",
-        what="GMSD: standard deviation of the similarity of Prewitt gradients at half size, of pyiqa's Y (rounded, 0..255), T "
-        "= 170. "
-        "Equals a NumPy version of the paper within 1e-6",
+        what="GMSD: standard deviation of the similarity of Prewitt gradients at half size, of pyiqa's Y (rounded, "
+        "0..255), T = 170. Equals a NumPy version of the paper within 1e-5 (halves are rounded to other grey levels)",
         source=f"{_PYIQA}; Xue et al. 2014",
         licence=PYIQA,
     ),
@@ -38,8 +36,7 @@ _STRUCTURE = (
         better="higher",
         needs="reference",
         what="FSIMc: phase congruency, Scharr gradients and the I and Q of YIQ, 0..255, not rounded; averaged down by the "
-        "shorter "
-        "side / 256 first. Equals piq's, of which it is a relative",
+        "shorter side / 256 first. Equals piq's, of which it is a relative",
         source=f"{_PYIQA}; Zhang et al. 2011",
         licence=PYIQA,
     ),
@@ -48,10 +45,9 @@ _STRUCTURE = (
         unit="",
         better="higher",
         needs="reference",
-        what="VIF in the wavelet domain (steerable pyramid, 8 subbands, 3x3 blocks) of pyiqa's Y (rounded, 0..255); above 1 "
-        "where "
-        "contrast was added, and 0 where the reference frame is flat, though nothing was lost. Not VIFp; "
-        "not a number, and so a failed row, on some smooth frames",
+        what="VIF in the wavelet domain (steerable pyramid, 8 subbands, 3x3 blocks) of pyiqa's Y (rounded, 0..255); above "
+        "1 where contrast was added, and 0 where the reference frame is flat, though nothing was lost. Not VIFp; "
+        "equals a NumPy version of the paper within 1e-4; not a number, and so a failed row, on some smooth frames",
         source=f"{_PYIQA}; Sheikh and Bovik 2006",
         licence=PYIQA,
     ),
@@ -60,8 +56,9 @@ _STRUCTURE = (
         unit="",
         better="lower",
         needs="reference",
-        what="NLPD: distance of normalised Laplacian pyramids of 6 levels, of pyiqa's Y in [0, 1], not rounded and without the "
-        "paper's gamma; mean over levels of the root of the mean square",
+        what="NLPD: distance of normalised Laplacian pyramids of 6 levels, of pyiqa's Y in [0, 1], not rounded and without "
+        "the paper's gamma; mean over levels of the root of the mean square. Equals a NumPy version of the authors' "
+        "pyramid within 1e-6",
         source=f"{_PYIQA}; Laparra et al. 2016",
         licence=PYIQA,
     ),
@@ -83,7 +80,8 @@ _DISTANCE = (
         unit="",
         better="lower",
         needs="reference",
-        what="LPIPS v0.1 with VGG-16: RGB mapped to [-1, 1], full size, spatial mean; the same as pyiqa's lpips-vgg",
+        what="LPIPS v0.1 with VGG-16: RGB mapped to [-1, 1], full size, spatial mean; the same as pyiqa's lpips-vgg; 5.8 "
+        "GiB at 1080p",
         source="lpips 0.1.4; Zhang et al. 2018",
         licence=_LPIPS,
         weights=("vgg16",),
@@ -104,8 +102,7 @@ _DISTANCE = (
         better="lower",
         needs="reference",
         what="DISTS: RGB in [0, 1], full size; its authors advise to resize the shorter side to 256 first, which neither "
-        "pyiqa nor "
-        "the field does",
+        "pyiqa nor the field does; 3.8 GiB at 1080p",
         source=f"{_PYIQA}; Ding et al. 2020",
         licence=PYIQA,
         weights=("vgg16", "dists"),
@@ -118,8 +115,9 @@ _QUALITY = (
         unit="",
         better="higher",
         needs="nothing",
-        what="CLIP-IQA: CLIP RN50 without positions at full size, mean over 5 pairs of prompts (the paper has 1), 0..1; other "
-        "than pyiqa before 03/2023; depends on resolution. Not compared with published values: no weights were at hand",
+        what="CLIP-IQA: CLIP RN50 without positions at full size, mean over 5 pairs of prompts (the paper has 1), 0..1; "
+        "other than pyiqa before 03/2023; depends on resolution. Not compared with published values: no weights were "
+        "at hand",
         source=f"{_PYIQA}; Wang et al. 2023",
         licence=PYIQA,
         weights=("clipiqa",),
@@ -129,9 +127,8 @@ _QUALITY = (
         unit="",
         better="higher",
         needs="nothing",
-        what="MUSIQ trained on KonIQ-10k, about 0..100: all 32x32 patches of the full size and of copies with a longer side "
-        "of 384 "
-        "and 224 (bicubic). Not compared with published values: no weights were at hand",
+        what="MUSIQ trained on KonIQ-10k, about 0..100: all 32x32 patches of the full size and of copies with a longer "
+        "side of 384 and 224 (bicubic). Not compared with published values: no weights were at hand",
         source=f"{_PYIQA}; Ke et al. 2021",
         licence=PYIQA,
         weights=("musiq_koniq",),
@@ -142,8 +139,7 @@ _QUALITY = (
         better="higher",
         needs="nothing",
         what="MANIQA trained on KonIQ-10k, about 0..1: 20 crops of 224x224 from a regular 5x5 grid without its last row "
-        "(frames "
-        "below 225 are enlarged). Not compared with published values: no weights were at hand",
+        "(frames below 225 are enlarged). Not compared with published values: no weights were at hand",
         source=f"{_PYIQA} (KonIQ-10k, scale 0.8); Yang et al. 2022",
         licence=PYIQA,
         weights=("maniqa_koniq",),
@@ -157,8 +153,7 @@ _NATURAL = (
         better="lower",
         needs="nothing",
         what="NIQE of pyiqa's Y (rounded, 0..255): blocks of 96x96, scales 1 and 1/2, no border cut, LIVE's pristine "
-        "parameters; up "
-        "to 0.2 from niqe@basicsr",
+        "parameters; up to 0.2 from niqe@basicsr",
         source=f"{_PYIQA}; Mittal et al. 2013",
         licence=PYIQA,
         weights=("niqe",),
@@ -169,8 +164,7 @@ _NATURAL = (
         better="lower",
         needs="nothing",
         what="NIQE of BT.601 luma in limited range (rounded), BasicSR's parameters, no border cut: BasicSR's number within "
-        "1e-5, "
-        "run by pyiqa's code; near MATLAB's but not equal",
+        "1e-5, run by pyiqa's code; near MATLAB's but not equal",
         source="BasicSR 8d56e3a metrics/niqe.py with crop_border 0, convert_to y",
         licence=PYIQA,
         weights=("niqe_basicsr",),
@@ -180,8 +174,8 @@ _NATURAL = (
         unit="",
         better="lower",
         needs="nothing",
-        what="BRISQUE of pyiqa's Y (rounded, 0..255): 36 statistics at scales 1 and 1/2, LIVE's support vectors; 0..100 and "
-        "beyond",
+        what="BRISQUE of pyiqa's Y (rounded, 0..255): 36 statistics at scales 1 and 1/2, LIVE's support vectors; 0..100 "
+        "and beyond",
         source=f"{_PYIQA}; Mittal et al. 2012",
         licence=PYIQA,
         weights=("brisque",),
@@ -191,8 +185,9 @@ _NATURAL = (
         unit="",
         better="lower",
         needs="nothing",
-        what="BRISQUE with the regression of the package imquality on pyiqa's statistics of pyiqa's Y, not rounded: another "
-        "model than brisque@pyiqa, not comparable with it, nor equal to imquality's own number, whose statistics differ",
+        what="BRISQUE with the regression of the package imquality on pyiqa's statistics of pyiqa's Y (rounded, 0..255): "
+        "another model than brisque@pyiqa, not comparable with it, nor equal to imquality's own number, whose "
+        "statistics differ",
         source="ocampor/image-quality@faf6a94; pyiqa 0.1.16",
         licence=PYIQA,
         weights=("brisque_imquality",),
@@ -202,8 +197,8 @@ _NATURAL = (
         unit="",
         better="higher",
         needs="nothing",
-        what="NRQM (Ma et al.) of pyiqa's Y (rounded, 0..255), about 0..10, no border cut; slow, and over 2 GiB at 1080p. Not "
-        "compared with MATLAB's: no parameters were at hand",
+        what="NRQM (Ma et al.) of pyiqa's Y (rounded, 0..255), about 0..10, no border cut; a minute and 3 GiB for a frame "
+        "of 960x540. Not compared with MATLAB's: no parameters were at hand",
         source=f"{_PYIQA}; Ma et al. 2017",
         licence=PYIQA,
         weights=("nrqm",),
@@ -214,8 +209,7 @@ _NATURAL = (
         better="lower",
         needs="nothing",
         what="PI = ((10 - NRQM) + NIQE) / 2, both of BT.601 luma in limited range (rounded) with 4 pixels cut off every "
-        "border, "
-        "which is not how nrqm@pyiqa and niqe@pyiqa take them",
+        "border, which is not how nrqm@pyiqa and niqe@pyiqa take them",
         source=f"{_PYIQA}; Blau et al. 2018",
         licence=PYIQA,
         weights=("nrqm", "niqe"),
@@ -228,9 +222,9 @@ _VMAF = (
         unit="",
         better="higher",
         needs="reference",
-        what="VMAF by an installed ffmpeg with libvmaf, model vmaf_v0.6.1 (1080p at three screen heights), 0..100, arithmetic "
-        "mean; "
-        "of BT.709 luma in limited range, rounded, which is all that VMAF sees; equal frames without motion score 97.4",
+        what="VMAF by an installed ffmpeg with libvmaf, model vmaf_v0.6.1 (1080p at three screen heights), 0..100, "
+        "arithmetic mean; of BT.709 luma in limited range, rounded, which is all that VMAF sees; equal frames without "
+        "motion score 97.4",
         source="Netflix/vmaf, model vmaf_v0.6.1",
         licence="BSD-2-Clause-Patent (libvmaf), GPL or LGPL (ffmpeg)",
     ),

@@ -18,8 +18,8 @@ from oasis.metrics.loading import load, readable
 
 Blind = Callable[[Frame], float]
 
-SMALLEST = {"niqe": 192, "brisque": 16, "nrqm": 32, "pi": 200}
-"""The shortest side, in pixels, that each family can be taken of."""
+SMALLEST = {"niqe": 96, "brisque": 16, "nrqm": 40, "pi": 104}
+"""The shortest side, in pixels, that each family can be taken of: one block of NIQE, and a border of 4 around it for PI."""
 
 
 def score(name: str) -> Score:
