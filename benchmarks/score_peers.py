@@ -30,8 +30,8 @@ CASES: dict[str, tuple[str, bool, str, dict[str, str]]] = {
             "OASIS-page-SeedVR2": "crop:left=0,top=0,width=1264,height=720",
             "OASIS-page-OASIS": "crop:left=0,top=0,width=1264,height=720",
             "OASIS-page-VEnhancer": "unregistered",
-            "StreamDiffVSR": "unregistered",
-            "bicubic": "unregistered",
+            "StreamDiffVSR": "resize:width=1272,height=720",
+            "bicubic": "resize:width=1272,height=720;as-is",
         },
     ),
     "spmcs_hitachi": (

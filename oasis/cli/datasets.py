@@ -20,11 +20,14 @@ def add(commands: "Commands") -> None:
     check = command(actions, "check", _check, "say which clip or frame is missing, extra or of another size")
     check.add_argument("name", metavar="NAME", help="a data set, or the path of a card")
     check.add_argument("folder", metavar="DIR", type=Path)
+    check.add_argument("--role", choices=("gt", "lq", "outputs"), help="what the folder holds (found by its layout)")
     prepare = command(actions, "prepare", _prepare, "make low-quality input from ground truth by a seeded recipe, and hash it")
     prepare.add_argument("name", metavar="NAME", help="a data set, or the path of a card")
     prepare.add_argument("out", metavar="OUT", type=Path, help="folder to write and to resume: lq/, recipes, prepared.json")
     prepare.add_argument("--gt", metavar="DIR", type=Path, help="ground truth (not for builtin)")
-    prepare.add_argument("--recipe", default="bi", help="bi, bd-mmagic, bd-pfnl, realbasicvsr, dove, consistent (%(default)s)")
+    prepare.add_argument(
+        "--recipe", help="bi (the default), bd-mmagic, bd-pfnl, realbasicvsr, dove, consistent; not for builtin"
+    )
     prepare.add_argument("--seed", type=int, default=0, help="of drawn recipes (%(default)s)")
 
 
@@ -50,7 +53,7 @@ def _check(args: argparse.Namespace) -> int:
     from oasis.data.check import check
 
     card = cards.load(args.name)
-    findings = check(card, args.folder)
+    findings = check(card, args.folder, args.role)
     for finding in findings:
         where = f" {finding.clip}" if finding.clip else ""
         print(f"{finding.role}{where}: {finding.kind}: {finding.message}")
@@ -67,8 +70,8 @@ def _prepare(args: argparse.Namespace) -> None:
 
     card = cards.load(args.name)
     if card.name == "builtin":
-        if args.gt:
-            raise ValueError("--gt has no meaning with the data set builtin, whose ground truth is built in")
+        if args.gt or args.recipe:
+            raise ValueError("--gt and --recipe have no meaning with the data set builtin, which brings its own")
         record = prepare_builtin(args.out)
     else:
         if args.gt is None:
@@ -76,5 +79,5 @@ def _prepare(args: argparse.Namespace) -> None:
         found = layout.find(card, args.gt, "gt")
         if found.missing:
             raise ValueError(f"{args.gt}: clips are missing: {', '.join(found.missing)}; `oasis datasets check` says more")
-        record = prepare(dict(found.clips), args.out, dataset=card.name, recipe=args.recipe, seed=args.seed)
+        record = prepare(dict(found.clips), args.out, dataset=card.name, recipe=args.recipe or "bi", seed=args.seed)
     print(f"{args.out}: {len(record['clips'])} clips, hashes in {args.out / 'prepared.json'}")

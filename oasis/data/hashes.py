@@ -1,11 +1,13 @@
 """What a clip is, whatever container it lies in: its size and a hash of its decoded pixels."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
 from einops import rearrange
 from jaxtyping import UInt8
+from numpy import ndarray
 from torch import Tensor
 
 
@@ -18,24 +20,43 @@ class Content(NamedTuple):
     sha256: str
 
 
-def content(frames: Iterable[UInt8[Tensor, "3 h w"]]) -> Content:
-    r"""Return what a clip, RGB 0..255, is; frames are taken one by one.
+class Hashed:
+    """Frames "h w 3" as they pass, and the content of all that have passed.
 
-    The hash is that of all pixels, in the order "t h w c", one byte each, followed by the line "t h w\n" in ASCII. So a
-    lossless copy has the hash of its original. ValueError for a clip without frames, or whose frames differ in size.
+    The hash is that of all pixels, in the order "t h w c", one byte each, followed by the line "t h w\\n" in ASCII. So a
+    lossless copy has the hash of its original.
     """
-    digest = hashlib.sha256()
-    number, size = 0, None
-    for frame in frames:
-        size = size or frame.shape
-        if frame.shape != size:
-            raise ValueError(f"frame {number} has {frame.shape[2]}x{frame.shape[1]} pixels, those before {size[2]}x{size[1]}")
-        digest.update(rearrange(frame, "c h w -> h w c").contiguous().numpy().data)
-        number += 1
-    if size is None:
-        raise ValueError("a clip without frames has no content to hash")
-    digest.update(f"{number} {size[1]} {size[2]}\n".encode("ascii"))
-    return Content(number, size[1], size[2], digest.hexdigest())
+
+    def __init__(self, frames: Iterable[UInt8[ndarray, "h w 3"]]) -> None:
+        self._frames, self._digest, self._count, self._size = frames, hashlib.sha256(), 0, (0, 0)
+
+    def __iter__(self) -> Iterator[UInt8[ndarray, "h w 3"]]:
+        """Yield the frames; ValueError if one is of another size than the first."""
+        for frame in self._frames:
+            size = frame.shape[0], frame.shape[1]
+            if self._count and size != self._size:
+                raise ValueError(
+                    f"frame {self._count} has {size[1]}x{size[0]} pixels, those before {self._size[1]}x{self._size[0]}"
+                )
+            self._digest.update(np.ascontiguousarray(frame).data)
+            self._count, self._size = self._count + 1, size
+            yield frame
+
+    def content(self) -> Content:
+        """Return what has passed; ValueError if nothing has."""
+        if not self._count:
+            raise ValueError("a clip without frames has no content to hash")
+        digest = self._digest.copy()
+        digest.update(f"{self._count} {self._size[0]} {self._size[1]}\n".encode("ascii"))
+        return Content(self._count, *self._size, digest.hexdigest())
+
+
+def content(frames: Iterable[UInt8[Tensor, "3 h w"]]) -> Content:
+    """Return what a clip, RGB 0..255, is, as `Hashed` says; frames are taken one by one."""
+    hashed = Hashed(rearrange(frame, "c h w -> h w c").numpy() for frame in frames)
+    for _ in hashed:
+        pass
+    return hashed.content()
 
 
 def rgb_sha256(frames: Iterable[UInt8[Tensor, "3 h w"]]) -> str:

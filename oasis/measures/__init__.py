@@ -31,6 +31,8 @@ def find(name: str) -> Measure:
             raise ValueError(f"there is no measure {name!r}; `oasis metrics list` shows all of them")
         found = dataclasses.replace(found, what=f"{found.what}; {crop} pixels cut off every border")
     if numbers:
+        if base.endswith("@tecogan"):
+            raise ValueError(f"{name}: TecoGAN's protocol has a rule of its own for frames; -3f cannot be added")
         found = dataclasses.replace(found, what=f"{found.what}; frames {', '.join(map(str, numbers))} only")
     return dataclasses.replace(found, name=name)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,7 @@ class Result:
     numbers: tuple[int, ...] = ()
 
 
+@runtime_checkable  # jaxtyping's checker asks at run time
 class Meter(Protocol):
     """Some measures of one clip, taken together because they share work."""
 

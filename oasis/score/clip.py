@@ -1,14 +1,11 @@
 """Score one clip: the gate first, then every frame once, through all measures at the same time."""
 
 import functools
-import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 
 import cv2
-import numpy as np
 import torch
 from jaxtyping import UInt8
 from numpy import ndarray
@@ -18,6 +15,7 @@ from oasis import measures, metrics, video
 from oasis.align import gate, policy
 from oasis.align.policy import Fit, Policy, Size
 from oasis.data import builtin
+from oasis.data.hashes import Hashed
 from oasis.metrics.frames import Frame
 from oasis.metrics.meter import Result, Setting, TrueFlow, Unavailable
 from oasis.score import cuts
@@ -69,7 +67,7 @@ def _score(job: ClipJob) -> ClipScores:
         frames=sizes[0].frames,
         size=f"{sizes[0].width}x{sizes[0].height}",
         decoder=about.decoder,
-        rate=str(Fraction(about.fps)),
+        rate=f"{about.fps}{'' if about.constant_rate else ' in the mean of a variable rate'}{', interlaced' if about.interlaced else ''}",
         output_sha256=hashes[0],
         reference_sha256=hashes[1],
         lq_sha256=_sha256(video.arrays(job.lq)) if job.lq else "",
@@ -126,7 +124,7 @@ def _measure(
     values = {name: Value(status="unavailable", reason=f"it needs a reference, and {without}") for name in blind}
     groups, refused = metrics.meters([name for name in job.measures if name not in values], setting)
     values |= {name: _missing(error) for name, error in refused.items()}
-    outputs, references = _Hashed(opened()), _Hashed(reference.opened()) if reference else None
+    outputs, references = Hashed(opened()), Hashed(reference.opened()) if reference else None
     progress = tqdm(total=setting.frames, desc=job.clip, unit="frame", leave=False, delay=2, disable=None)
     with progress:
         for output, seen in _pairs(outputs, references, fit):
@@ -135,11 +133,11 @@ def _measure(
             progress.update()
     for group in groups:
         values |= _results(group)
-    return values, (outputs.sha256(), references.sha256() if references else "")
+    return values, (outputs.content().sha256, references.content().sha256 if references else "")
 
 
 def _pairs(
-    outputs: "_Hashed", references: "_Hashed | None", fit: Fit
+    outputs: Hashed, references: Hashed | None, fit: Fit
 ) -> Iterator[tuple[UInt8[ndarray, "h w 3"], UInt8[ndarray, "h w 3"] | None]]:
     """Yield what is compared of each frame; every frame of both clips is decoded to the end, so that all is hashed."""
     shown = (fit.output(frame) for number, frame in enumerate(outputs) if number in fit.output_frames)
@@ -191,26 +189,8 @@ def _size(frames: Iterator[UInt8[ndarray, "h w 3"]]) -> Size:
     return Size(frames=number, height=shape[0], width=shape[1])
 
 
-class _Hashed:
-    """Frames as they pass, and the hash of all of them as `oasis.data.hashes` defines it."""
-
-    def __init__(self, frames: Iterator[UInt8[ndarray, "h w 3"]]) -> None:
-        self._frames, self._digest, self._count, self._size = frames, hashlib.sha256(), 0, (0, 0)
-
-    def __iter__(self) -> Iterator[UInt8[ndarray, "h w 3"]]:
-        for frame in self._frames:
-            self._digest.update(np.ascontiguousarray(frame).data)
-            self._count, self._size = self._count + 1, frame.shape[:2]
-            yield frame
-
-    def sha256(self) -> str:
-        digest = self._digest.copy()
-        digest.update(f"{self._count} {self._size[0]} {self._size[1]}\n".encode("ascii"))
-        return digest.hexdigest()
-
-
 def _sha256(frames: Iterator[UInt8[ndarray, "h w 3"]]) -> str:
-    hashed = _Hashed(frames)
+    hashed = Hashed(frames)
     for _ in hashed:
         pass
-    return hashed.sha256()
+    return hashed.content().sha256

@@ -35,6 +35,8 @@ def run(plan: Plan, out: Path, *, workers: int = 1, engine: dist.Engine = "local
     """
     state = _State(plan, out, per_frame)
     todo = [job for job in map(state.remaining, plan.jobs) if job is not None]
+    if engine == "ray":  # its workers stand in another folder
+        todo = [_absolute(job) for job in todo]
     state.write()
     total = sum(state.length(job) for job in todo)
     with tqdm(total=total, desc=f"scoring {plan.method}", unit="frame", disable=None, dynamic_ncols=True) as progress:
@@ -189,6 +191,11 @@ class _State:
             scale=job.scale,
             environment=self.environment,
         )
+
+
+def _absolute(job: ClipJob) -> ClipJob:
+    paths = {name: None if path is None else path.absolute() for name, path in _paths(job).items()}
+    return replace(job, output=paths["output"], reference=paths["reference"], lq=paths["lq"])
 
 
 def _paths(job: ClipJob) -> dict[str, Path | None]:
