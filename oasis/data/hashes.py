@@ -21,9 +21,9 @@ class Content(NamedTuple):
 
 
 class Hashed:
-    """Frames "h w 3" as they pass, and the content of all that have passed.
+    r"""Frames "h w 3" as they pass, and the content of all that have passed.
 
-    The hash is that of all pixels, in the order "t h w c", one byte each, followed by the line "t h w\\n" in ASCII. So a
+    The hash is that of all pixels, in the order "t h w c", one byte each, followed by the line "t h w\n" in ASCII. So a
     lossless copy has the hash of its original.
     """
 

@@ -67,7 +67,7 @@ def _score(job: ClipJob) -> ClipScores:
         frames=sizes[0].frames,
         size=f"{sizes[0].width}x{sizes[0].height}",
         decoder=about.decoder,
-        rate=f"{about.fps}{'' if about.constant_rate else ' in the mean of a variable rate'}{', interlaced' if about.interlaced else ''}",
+        rate=_rate(about),
         output_sha256=hashes[0],
         reference_sha256=hashes[1],
         lq_sha256=_sha256(video.arrays(job.lq)) if job.lq else "",
@@ -187,6 +187,11 @@ def _size(frames: Iterator[UInt8[ndarray, "h w 3"]]) -> Size:
     for number, frame in enumerate(frames, start=1):  # noqa: B007 - the last number is the count
         shape = frame.shape
     return Size(frames=number, height=shape[0], width=shape[1])
+
+
+def _rate(about: video.Info) -> str:
+    notes = ["" if about.constant_rate else "the mean of a variable rate", "interlaced" if about.interlaced else ""]
+    return "; ".join(filter(None, [str(about.fps), *notes]))
 
 
 def _sha256(frames: Iterator[UInt8[ndarray, "h w 3"]]) -> str:
