@@ -48,8 +48,8 @@ CASES: dict[str, tuple[str, bool, str, dict[str, str]]] = {
 CARD = """name: peers
 title: one clip of a project page
 aliases: []
-task: {task}
-has_gt: {has_gt}
+task: synthetic
+has_gt: true
 scale: 1
 clips: {{names: [{clip}], count: 1, frames: null, total_frames: null}}
 frame_name: null
@@ -90,9 +90,8 @@ def _case(folder: Path) -> list[str]:
             for part, source in (("outputs", path), ("reference", folder / reference)):
                 (root / part).mkdir()
                 (root / part / f"{folder.name}{source.suffix}").symlink_to(source.resolve())
-            task = "synthetic" if has_gt else "real-no-gt"
             card = root / "card.yaml"
-            card.write_text(CARD.format(task=task, has_gt=str(has_gt).lower(), clip=folder.name, size=size))
+            card.write_text(CARD.format(clip=folder.name, size=size))
             load(card)
             before = _score(root, card, has_gt, "none")
             after = _score(root, card, has_gt, policies[path.stem]) if path.stem in policies else before
