@@ -63,7 +63,7 @@ def _measured(rows: Rows) -> Iterator[str]:
             yield f"### {escape(dataset)}, {board.kind}\n"
             head = ["method", *map(escape, board.heads)]
             yield from table(head, ([_method(rows, name), *map(_cell, cells)] for name, cells in board.rows))
-            yield from _listed(board.notes)
+            yield from _sources(rows, board)
         yield from _compared(dataset, rows.summary, rows.comparisons)
 
 
@@ -71,7 +71,23 @@ def _method(rows: Rows, name: str) -> str:
     card = rows.cards[name]
     venue = f" ({escape(card.venue)})" if card.venue else ""
     title = escape(card.title)
-    return (f"[{title}]({quote(card.link, safe=':/?&=#%~+,;@')})" if card.link else title) + venue
+    return (f"[{title}]({_address(card.link)})" if card.link else title) + venue
+
+
+def _sources(rows: Rows, board: Board) -> Iterator[str]:
+    """Yield what ran each method and where its rows are."""
+    part = rows.summary[(rows.summary["dataset"] == board.dataset) & (rows.summary["kind"] == board.kind)]
+    for name, _ in board.rows:
+        card = rows.cards[name]
+        size = "" if card.parameters is None else f"; {card.parameters:,} parameters"
+        said = escape(f"{card.title}: {card.ran_by}{size}{f'; {card.note}' if card.note else ''}; rows: ")
+        places = part.loc[part["method"] == name, "file"].unique()
+        yield f"- {said}{', '.join(f'[{escape(place)}]({_address(place)})' for place in places)}"
+    yield from _listed(board.notes) if board.notes else [""]
+
+
+def _address(text: str) -> str:
+    return quote(text, safe=":/?&=#%~+,;@")
 
 
 def _cell(cell: Cell) -> str:
