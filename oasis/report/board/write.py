@@ -53,16 +53,14 @@ def leaderboard(rows: Rows) -> str:
 
 
 def pairs(comparisons: pd.DataFrame) -> str:
-    """Return all comparisons as CSV; differences with two decimals more than a clip's value, p with six digits."""
+    """Return all comparisons as CSV: six digits, differences with at most two decimals more than a clip's value."""
     frame = comparisons.copy()
-    for measure in frame["measure"].unique() if len(frame) else ():
+    for measure in frame["measure"].unique():
         rows = (frame["measure"] == measure).to_numpy()
         for name in ("difference", "low", "high"):
             # + 0.0: no value is written as -0
             frame.loc[rows, name] = np.round(frame.loc[rows, name], measures.find(str(measure)).digits + 2) + 0.0
-    for name in ("p", "p_holm"):
-        frame[name] = frame[name].map(lambda p: "" if pd.isna(p) else f"{p:.6g}")
-    return str(frame.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    return str(frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
 def fixed(value: float, digits: int) -> str:
