@@ -1,5 +1,6 @@
 """The leaderboard page: index.html, a page of rows behind every number, figures with their data, all in one folder."""
 
+import math
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from oasis import files, measures
 from oasis.report import plots
-from oasis.report.board import statistics
+from oasis.report.board import beside, statistics
 from oasis.report.board.rows import Rows
 from oasis.report.site import figures, tables
 from oasis.report.site.kinds import KINDS
@@ -44,6 +45,7 @@ def write_site(rows: Rows, out: Path, frames: Path) -> list[Path]:
     where = tables.places(rows)
     environment = _environment()
     clips = find_clips(frames)
+    sides = beside.against_reported(rows, summary)
     with files.replacing_folder(out) as temporary:
         for name in ASSETS:
             _write(temporary / "site" / name, (FOLDER / name).read_text(encoding="utf-8"))
@@ -63,7 +65,8 @@ def write_site(rows: Rows, out: Path, frames: Path) -> list[Path]:
             drawn=drawn,
             left_out=figures.left_out(rows, summary, drawn),
             clips=clips,
-            against=_against(rows, summary, where),
+            against=_against(rows, sides[sides["kind"] != ""], where),
+            alone=int((sides["kind"] == "").sum()),
         )
         _write(temporary / "index.html", text)
         written = sorted(path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file())
@@ -107,17 +110,26 @@ def _source(file: str, fingerprint: dict[str, Any], out: Path) -> dict[str, Any]
     }
 
 
-def _against(rows: Rows, summary: pd.DataFrame, where: tables.Places) -> list[dict[str, Any]]:
+def _against(rows: Rows, sides: pd.DataFrame, where: tables.Places) -> list[dict[str, Any]]:
     """Return the rows that set a reported number beside one of ours, with links to the rows of both."""
-    anchors = {
-        (row["method"], row["dataset"], row["metric"], row["protocol"], row["source"]): tables.reported_link(row, where)
+    keys = ("reported_dataset", "metric", "protocol", "source")
+    links = {
+        (row["method"].casefold(), row["dataset"], *(row[key] for key in keys[1:])): tables.reported_link(row, where)
         for row in rows.reported.to_dict("records")
     }
-    keys = ("method", "dataset", "metric", "protocol", "source")
-    return [
-        {**row, "link": anchors[tuple(row[key] for key in keys)], "shown": KINDS[row["kind"]], "text": tables.number(row["mean"], 4)}
-        for row in statistics.against_reported(rows, summary).to_dict("records")
-    ]
+    found = []
+    for row in sides.to_dict("records"):
+        names = (rows.cards[row["method"]].title, row["method"])
+        link = next(links[place] for name in names if (place := (name.casefold(), *(row[key] for key in keys))) in links)
+        ours = tables.score_link(where, row["method"], row["dataset"], row["measure"], row["kind"])
+        found.append({**row, "link": link, "ours": ours, "title": names[0], "shown": KINDS[row["kind"]], **_mean(row)})
+    return found
+
+
+def _mean(row: dict[str, Any]) -> dict[str, str]:
+    """Return our mean in the unit of the printed number, as text and for sorting."""
+    value = row["factor"] * row["mean"]
+    return {"text": tables.number(value, 4), "v": "" if math.isnan(value) else repr(value)}
 
 
 def _draw(picture: figures.Picture, folder: Path) -> Shown:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from oasis import measures
 from oasis.report.board.rows import Rows
-from oasis.report.site.kinds import KINDS, REPORTED, Kind
+from oasis.report.site.kinds import KINDS, OTHERS, REPORTED, Kind
 from oasis.report.site.names import address, slugs
 
 ARROWS = {"higher": "↑", "lower": "↓", "zero": "→ 0", "one": "→ 1"}
@@ -31,7 +31,8 @@ class Cell(NamedTuple):
     text: str
     value: str
     below: tuple[str, ...]
-    place: str
+    place: str  # "best", "second" or "", within the kind
+    mark: str  # the same in words
     link: str
 
 
@@ -101,6 +102,12 @@ def sections(rows: Rows, summary: pd.DataFrame) -> list[Section]:
     ]
 
 
+def score_link(where: Places, method: str, dataset: str, measure: str, kind: str) -> str:
+    """Return the address of a method's values of a measure, clip by clip."""
+    page = address("rows", where.methods[method], f"{where.datasets[dataset]}.html")
+    return f"{page}#{address(measure)}-{KINDS[kind].key}"
+
+
 def reported_link(record: Mapping[Hashable, Any], where: Places) -> str:
     """Return the address of a reported row."""
     page = address("rows", "reported", f"{where.reported[str(record['dataset'])]}.html")
@@ -113,7 +120,9 @@ def reported_anchor(record: Mapping[Hashable, Any]) -> str:
 
 
 def number(value: float, digits: int) -> str:
-    """Return a number as text with a true minus sign; infinities as ∞."""
+    """Return a number as text with a true minus sign; infinities as ∞, no number as a dash."""
+    if math.isnan(value):
+        return "\u2013"
     text = f"{value:.{digits}f}" if math.isfinite(value) else ("∞" if value > 0 else "-∞")
     return text.replace("-", "\u2212")
 
@@ -126,15 +135,14 @@ def _measured(rows: Rows, where: Places, dataset: str, key: str, summary: pd.Dat
         columns.append(Column(name, name, measure.better, measure.unit))
     found: dict[tuple[str, str], dict[str, Cell]] = {}
     for record in summary.to_dict("records"):
-        page = address("rows", where.methods[str(record["method"])], f"{where.datasets[dataset]}.html")
-        cell = _cell(record, f"{page}#{address(str(record['measure']))}-{KINDS[str(record['kind'])].key}")
-        found.setdefault((str(record["method"]), str(record["kind"])), {})[str(record["measure"])] = cell
+        link = score_link(where, record["method"], dataset, record["measure"], record["kind"])
+        found.setdefault((record["method"], record["kind"]), {})[record["measure"]] = _cell(record, link)
     order = sorted(found, key=lambda place: (list(KINDS).index(place[1]), place[0]))
     lines = [
         _line(rows, method, KINDS[kind], [found[method, kind].get(name) for name in names], _venue(rows, method))
         for method, kind in order
     ]
-    note = "Mean over clips with its 95 % interval, clips that have a value of those expected, and the range of its rank."
+    note = "Mean over clips, its 95 % interval, clips with a value of those expected, and the range of its rank within its kind."
     return Table(key, f"Measured on {dataset}", note, False, columns, lines)
 
 
@@ -142,7 +150,7 @@ def _cell(record: Mapping[Hashable, Any], link: str) -> Cell:
     count = f"{record['n_ok']}/{record['n_expected']}"
     digits = int(record["digits"])
     if not record["complete"]:
-        return Cell(count, "", ("clips have a value: no mean",), "", link)
+        return Cell(count, "", ("clips have a value: no mean",), "", "", link)
     below = [f"{count} clips"]
     if math.isfinite(record["low"]) and math.isfinite(record["high"]):
         below.insert(0, f"[{number(record['low'], digits)}, {number(record['high'], digits)}]")
@@ -150,11 +158,12 @@ def _cell(record: Mapping[Hashable, Any], link: str) -> Cell:
         below.append(f"aligned: {record['align']}")
     if record["apart"]:
         below.append(f"not ranked: {record['apart']}")
-    place = ""
+    place = mark = ""
     if pd.notna(record["rank"]):
         place = PLACES.get(int(record["rank"]), "")
+        mark = f"{place} of others" if place and record["kind"] == OTHERS.name else place
         below.append(_rank(record["rank"], record["rank_low"], record["rank_high"]))
-    return Cell(number(record["mean"], digits), repr(float(record["mean"])), tuple(below), place, link)
+    return Cell(number(record["mean"], digits), repr(float(record["mean"])), tuple(below), place, mark, link)
 
 
 def _rank(rank: int, low: Any, high: Any) -> str:
@@ -185,8 +194,8 @@ def _reported(rows: Rows, where: Places, key: str, part: pd.DataFrame) -> Iterat
             mine = cells.setdefault(record["method"], {})
             text = f"{record['value']:g}".replace("-", "\u2212")
             old = mine.get(record["metric"])
-            mine[record["metric"]] = Cell(f"{old.text}; {text}", old.value, (), "", old.link) if old else Cell(
-                text, repr(float(record["value"])), (), "", link
+            mine[record["metric"]] = Cell(f"{old.text}; {text}", old.value, (), "", "", old.link) if old else Cell(
+                text, repr(float(record["value"])), (), "", "", link
             )
         venues = dict(zip(group["method"], group["venue"], strict=True))
         lines = [
