@@ -15,10 +15,18 @@ from oasis import measures, results
 from oasis.report.board import rows, statistics
 from oasis.results import Score
 
-MEASURES = (
-    "psnr@rgb psnr@y ssim@rgb ssim@y lpips@alex dists@pyiqa ewarp@dis-full-occ-x1000 ewarp_excess@dis-full-occ-x1000 "
-    "sharpness@laplacian boundary@cut"
-).split()
+MEASURES = [
+    "psnr@rgb",
+    "psnr@y",
+    "ssim@rgb",
+    "ssim@y",
+    "lpips@alex",
+    "dists@pyiqa",
+    "ewarp@dis-full-occ-x1000",
+    "ewarp_excess@dis-full-occ-x1000",
+    "sharpness@laplacian",
+    "boundary@cut",
+]
 
 
 def write_rows(root: Path, methods: int, datasets: int, clips: int) -> None:

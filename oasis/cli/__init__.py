@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from oasis import __version__
-from oasis.cli import datasets, heads, networks, scoring
+from oasis.cli import datasets, heads, networks, reporting, scoring
 from oasis.cli.options import command
 
 
@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     networks.add(commands)
     datasets.add(commands)
     scoring.add(commands)
+    reporting.add(commands)
     command(commands, "doctor", _doctor, "print versions, devices, attention backends that work here, and what is missing")
     return parser
 

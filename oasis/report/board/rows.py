@@ -26,9 +26,10 @@ from oasis.report.board.columns import Columns
 
 KINDS = {"measured": "measured here", "others": "measured by others"}
 """Folders of score files, and what kind of value they hold."""
-ROUTINGS = (
-    "model,rule,control,heads,attention_flops_ratio,kl_total,seconds_ratio,measure,quality,quality_dense,clips".split(",")
-)
+ROUTINGS = [
+    *("model", "rule", "control", "heads", "attention_flops_ratio", "kl_total", "seconds_ratio"),
+    *("measure", "quality", "quality_dense", "clips"),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,7 @@ def _scores(
     columns = Columns((*scorefile.TEXTS, "kind", "file", "lq_sha256"), ("version", "frames", "value", "line"))
     for path, kind in found:
         read = scorefile.read(path)
-        name = _relative(path, results)
+        name = relative(path, results)
         fingerprints[name] = read.fingerprint
         count = len(read.value)
         _check_file(name, read, cards)
@@ -124,8 +125,8 @@ def _check_file(name: str, read: scorefile.ScoreFile, cards: dict[str, MethodCar
     method = read.texts["method"][0]
     if method not in cards:
         raise ValueError(
-            f"{name}, line {scorefile.FIRST_LINE}: method is {method!r}, which has no card; allowed: {', '.join(cards) or 'none'},"
-            " or a new card in reports/methods"
+            f"{name}, line {scorefile.FIRST_LINE}: method is {method!r}, which has no card; allowed: a card of that name in"
+            f" reports/methods (there are {', '.join(cards) or 'none'})"
         )
     if not isinstance(read.fingerprint.get("lq_sha256") or {}, dict):
         raise ValueError(f"{name}: the fingerprint's lq_sha256 is no mapping from clips to hashes")
@@ -174,7 +175,7 @@ def _records(
 ) -> pd.DataFrame:
     rows = []
     for path in _tables(results / folder):
-        name = _relative(path, results)
+        name = relative(path, results)
         found, fingerprints[name] = read(path)
         rows += [{**asdict(row), "file": name} for row in found]
     return pd.DataFrame(rows, columns=[*(field.name for field in fields(record)), "file"])
@@ -188,7 +189,7 @@ def _reported(results: Path) -> pd.DataFrame:
         for line, row in enumerate(reported.read(path), start=2):
             card, card_note = reported.card_of(row.dataset)
             meaning = asdict(reported.protocol_of(row.metric, row.protocol))
-            place = {"file": _relative(path, results), "line": line}
+            place = {"file": relative(path, results), "line": line}
             rows.append({**asdict(row), **meaning, "card": card, "card_note": card_note, **place})
     columns = [field.name for record in (reported.Reported, reported.Comparable) for field in fields(record)]
     frame = pd.DataFrame(rows, columns=[*columns, "card", "card_note", "file", "line"])
@@ -204,14 +205,14 @@ def _reported(results: Path) -> pd.DataFrame:
 def _efficiency(results: Path) -> pd.DataFrame:
     path = results / "reported" / "efficiency.csv"
     rows = reported.read_efficiency(path) if path.exists() else []
-    found = [{**asdict(row), "file": _relative(path, results)} for row in rows]
+    found = [{**asdict(row), "file": relative(path, results)} for row in rows]
     return pd.DataFrame(found, columns=[*(field.name for field in fields(reported.Efficiency)), "file"])
 
 
 def _routings(results: Path, fingerprints: dict[str, dict[str, Any]]) -> pd.DataFrame:
     frames = [pd.DataFrame(columns=[*ROUTINGS, "file"])]
     for path in _tables(results / "routings"):
-        name = _relative(path, results)
+        name = relative(path, results)
         fingerprints[name], _ = tables.split(path)
         rows = pd.read_csv(path, skiprows=1, keep_default_na=False)
         if list(rows.columns) != ROUTINGS:
@@ -224,7 +225,7 @@ def _tables(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.csv"))
 
 
-def _relative(path: Path, results: Path) -> str:
+def relative(path: Path, results: Path) -> str:
     """Return the path from the folder of the report, with / on every system; a file that lies elsewhere keeps its path."""
     whole, root = path.resolve(), results.resolve().parent
     return whole.relative_to(root).as_posix() if whole.is_relative_to(root) else str(path)

@@ -1,4 +1,4 @@
-"""Score files as columns, for boards of a million rows: the same rows and refusals as `oasis.results.read`, several times faster."""
+"""Score files as columns, for boards of a million rows: the rows and refusals of `oasis.results.read`, faster."""
 
 import csv
 import io
@@ -64,4 +64,3 @@ def _read(path: Path) -> ScoreFile:
         value=value,
         fingerprint=fingerprint,
     )
-
