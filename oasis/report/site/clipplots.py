@@ -27,10 +27,28 @@ def per_clip(scores: pd.DataFrame, summary: pd.DataFrame, titles: dict[str, str]
     parts = []
     for row in kept.to_dict("records"):
         part = values.get((row["method"], row["kind"]))
-        clips = part[["clip", "value"]].astype({"clip": str}) if part is not None else pd.DataFrame({"clip": [""], "value": [np.nan]})
+        clips = (
+            part[["clip", "value"]].astype({"clip": str})
+            if part is not None
+            else pd.DataFrame({"clip": [""], "value": [np.nan]})
+        )
         facts = {name: row[name] for name in ("mean", "low", "high", "n_ok", "n_expected", "rank", "rank_low", "rank_high")}
         parts.append(clips.assign(method=row["method"], title=titles[str(row["method"])], kind=row["kind"], **facts))
-    columns = ["method", "title", "kind", "clip", "value", "mean", "low", "high", "n_ok", "n_expected", "rank", "rank_low", "rank_high"]
+    columns = [
+        "method",
+        "title",
+        "kind",
+        "clip",
+        "value",
+        "mean",
+        "low",
+        "high",
+        "n_ok",
+        "n_expected",
+        "rank",
+        "rank_low",
+        "rank_high",
+    ]
     return pd.concat(parts, ignore_index=True)[columns]
 
 
@@ -45,13 +63,22 @@ def clip_plot(data: pd.DataFrame, title: str, unit: str, better: str) -> Figure:
     if data["clip"].nunique() <= LINKED_CLIPS:
         for _, line in data.dropna(subset="value").groupby("clip", sort=True):
             left.plot(line["value"], line["place"], color="0.75", linewidth=0.6, zorder=1)
-    for (kind, color) in zip(KINDS.values(), sns.color_palette("colorblind"), strict=False):
+    for kind, color in zip(KINDS.values(), sns.color_palette("colorblind"), strict=False):
         mine, means = data[data["kind"] == kind.name], each[(each["kind"] == kind.name) & each["mean"].map(np.isfinite)]
         if mine.empty:
             continue
         left.scatter(mine["value"], mine["place"], s=14, color=color, alpha=0.45, linewidths=0, zorder=2)
-        left.scatter(means["mean"], means["place"], s=40, color=color, marker=kind.marker, edgecolors="black", linewidths=0.8,
-                     zorder=4, label=kind.name)
+        left.scatter(
+            means["mean"],
+            means["place"],
+            s=40,
+            color=color,
+            marker=kind.marker,
+            edgecolors="black",
+            linewidths=0.8,
+            zorder=4,
+            label=kind.name,
+        )
         left.hlines(means["place"], means["low"], means["high"], color="black", linewidth=1.6, zorder=3)
         right.hlines(means["place"], means["rank_low"], means["rank_high"], color=color, linewidth=4, alpha=0.5)
         right.scatter(means["rank"], means["place"], s=40, color=color, marker=kind.marker, edgecolors="black", linewidths=0.8)

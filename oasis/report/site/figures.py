@@ -33,9 +33,9 @@ def pictures(rows: Rows, summary: pd.DataFrame) -> Iterator[Picture]:
     yield from _clips(rows, summary, titles)
 
 
-def left_out(rows: Rows, summary: pd.DataFrame, drawn: list[Picture]) -> list[str]:
-    """Return a sentence for every figure that is missing, with the reason."""
-    names = {picture.name.split("-")[0] for picture in drawn}
+def left_out(rows: Rows, summary: pd.DataFrame, drawn: list[str]) -> list[str]:
+    """Return a sentence for every figure that is not among the names in `drawn`, with the reason."""
+    names = {name.split("-")[0] for name in drawn}
     found = []
     if "speed" not in names:
         reason = "no timings of whole runs" if rows.timings.empty else "no two methods have both complete scores and timings"
@@ -45,7 +45,7 @@ def left_out(rows: Rows, summary: pd.DataFrame, drawn: list[Picture]) -> list[st
     if "routings" not in names:
         found.append("Front of routings: there are no rows of routings.")
     wanted = summary.groupby(["dataset", "measure"], observed=True).ngroups
-    shown = sum(picture.name.startswith("clips-") for picture in drawn)
+    shown = sum(name.startswith("clips-") for name in drawn)
     if shown < wanted:
         found.append(
             f"Values clip by clip: {shown} of {wanted} pairs of data set and measure are drawn (at most {MOST_CLIP_PLOTS},"
@@ -66,6 +66,7 @@ def _clips(rows: Rows, summary: pd.DataFrame, titles: dict[str, str]) -> Iterato
             data = clipplots.per_clip(scores, means, titles)
             unit, better = str(means["unit"].iloc[0]), str(means["better"].iloc[0])
             best = data.dropna(subset="mean")["title"].head(1).tolist()
+            lines = ", grey lines join the same clip" if data["clip"].nunique() <= clipplots.LINKED_CLIPS else ""
             count = data[["method", "kind"]].drop_duplicates().shape[0]
             yield Picture(
                 f"clips-{keys[dataset]}-{slugs([str(measure)])[str(measure)]}",
@@ -75,8 +76,7 @@ def _clips(rows: Rows, summary: pd.DataFrame, titles: dict[str, str]) -> Iterato
                 ),
                 f"{measure} of {data['clip'].nunique()} clips for {count} methods of {dataset},"
                 f" {f'best mean: {best[0]}' if best else 'no method has a value of every clip'}.",
-                f"Each point is a clip{', grey lines join the same clip' if data['clip'].nunique() <= clipplots.LINKED_CLIPS else ''};"
-                " the large mark is the mean, in brackets how many clips have a value. Methods whose ranges of rank overlap"
+                f"Each point is a clip{lines}; the large mark is the mean, in brackets how many clips have a value. Methods whose ranges of rank overlap"
                 " cannot be told apart by their means alone.",
                 dataset,
             )
@@ -93,8 +93,8 @@ def _speeds(rows: Rows, summary: pd.DataFrame, titles: dict[str, str]) -> Iterat
             f"Bubbles, one per method: quality on {first['dataset']} against seconds per output frame,"
             f" {data['method'].nunique()} methods timed in one run.",
             f"Measured here: {first['what']} on {first['device']} ({first['dtype']}), LQ clip {first['case']}, {first['cache']}"
-            f" cache, {first['rounds']} rounds; times from {first['file']}, the same machine for all. Quality is the mean over the clips of"
-            f" {first['dataset']}, whose size may differ from the timed case. Bubble area grows with the square root of the"
+            f" cache, {first['rounds']} rounds; times from {first['file']}, the same machine for all. Quality is the mean over the"
+            f" clips of {first['dataset']}, whose size may differ from the timed case. Bubble area grows with the square root of the"
             " number of parameters; vertical bars are 95 % intervals, horizontal ones reach from p20 to p80.",
             str(first["dataset"]),
         )
@@ -106,9 +106,9 @@ def _speeds(rows: Rows, summary: pd.DataFrame, titles: dict[str, str]) -> Iterat
             lambda data=data: speedplots.reported_speed_plot(data),  # type: ignore[misc]
             f"Squares, one per method: printed quality on {first['dataset']} against printed run time,"
             f" {data['method'].nunique()} methods. Nothing here was measured by this project.",
-            f"Reported: times for {first['frames'] or 'an unstated number of'} frames, {first['resolution'] or 'size not stated'},"
-            f" {first['hardware']} ({'; '.join(dict.fromkeys(data['source_of_time'].str.partition(';')[0]))}); quality from"
-            f" {'; '.join(dict.fromkeys(data['source']))}. Times of other figures are of other machines and clips: do not compare.",
+            f"Reported: times for {first['frames'] or 'an unstated number of'} frames,"
+            f" {first['resolution'] or 'size not stated'}, {first['hardware']} ({'; '.join(dict.fromkeys(data['source_of_time'].str.partition(';')[0]))}); quality from"
+            f" {'; '.join(dict.fromkeys(data['source']))}. Other figures are of other machines and clips: do not compare.",
             "",
         )
 
@@ -120,9 +120,9 @@ def _fronts(rows: Rows) -> Iterator[Picture]:
             f"routings-{number}",
             data,
             lambda data=data: frontplots.front_plot(data),  # type: ignore[misc]
-            f"Four scatter plots of {len(data)} routings of {first['model']}: KL, FLOPs, time and {first['measure']} against each"
-            f" other; {int(data['front'].sum())} are beaten by none.",
-            f"Measured here on {first['clips']} clips ({first['file']}). KL says what the heads lose, quality what the picture loses; controls"
-            " (random and uniform routings) show what a rule must beat. Times are ratios to dense in the same rounds.",
+            f"Four scatter plots of {len(data)} routings of {first['model']}: KL, FLOPs, time and {first['measure']} against"
+            f" each other; {int(data['front'].sum())} are beaten by none.",
+            f"Measured here on {first['clips']} clips ({first['file']}). KL says what the heads lose, quality what the picture"
+            " loses; controls (random and uniform routings) show what a rule must beat. Times are ratios to dense in the same rounds.",
             "",
         )

@@ -65,11 +65,37 @@ def front_plot(data: pd.DataFrame) -> Figure:
         axes.set_axisbelow(True)
     style: dict[str, Any] = {"linestyle": "", "markersize": 7}
     handles = [
-        Line2D([], [], marker=marks[name], markerfacecolor=_face(data, name, colors[name]), markeredgecolor=colors[name], label=name, **style)
+        Line2D(
+            [],
+            [],
+            marker=marks[name],
+            markerfacecolor=_face(data, name, colors[name]),
+            markeredgecolor=colors[name],
+            label=name,
+            **style,
+        )
         for name in families
     ]
-    handles.append(Line2D([], [], linestyle="", marker="o", markersize=12, markerfacecolor="none", markeredgecolor="black", label="beaten by none in all four"))
-    figure.legend(handles=handles, loc="outside lower left", ncols=5, frameon=False, title="filled: a rule; hollow: a control", alignment="left")
+    handles.append(
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker="o",
+            markersize=12,
+            markerfacecolor="none",
+            markeredgecolor="black",
+            label="beaten by none in all four",
+        )
+    )
+    figure.legend(
+        handles=handles,
+        loc="outside lower left",
+        ncols=5,
+        frameon=False,
+        title="filled: a rule; hollow: a control",
+        alignment="left",
+    )
     sns.despine(fig=figure)
     settle(figure)
     return figure

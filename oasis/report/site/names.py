@@ -19,7 +19,9 @@ def slugs(names: Iterable[str], reserved: Iterable[str] = ()) -> dict[str, str]:
     plain = {name: re.sub(r"[^A-Za-z0-9._@+-]+", "-", name).strip(".-")[:LONGEST] for name in every}
     uses = Counter([slug.lower() for slug in plain.values()] + [word.lower() for word in reserved])
     return {
-        name: slug if slug == name and uses[slug.lower()] == 1 else f"{slug}-{files.sha256_of_text(name)[:8]}".lstrip("-")
+        name: slug
+        if slug and slug == name and uses[slug.lower()] == 1
+        else f"{slug}-{files.sha256_of_text(name)[:8]}".lstrip("-")
         for name, slug in plain.items()
     }
 

@@ -36,8 +36,9 @@ class Shown(NamedTuple):
 def write_site(rows: Rows, out: Path, frames: Path) -> list[Path]:
     """Write index.html, rows/, figures/ and site/ into the folder `out`, whole or not at all; return the paths of all files.
 
-    Files that the rows name are linked and hashed where they lie in `out`. Pictures in `frames` (DATASET/CLIP/METHOD.png and
-    METHOD-xt.png) are copied to `out`/frames unless they lie there. Equal input gives equal bytes.
+    Pictures in `frames` (DATASET/CLIP/METHOD.png and METHOD-xt.png) are copied to `out`/frames unless they lie there. Files
+    that the rows name are hashed where they lie beside `frames`, and linked as if the page lay there, too: so equal input gives
+    equal bytes in any folder.
     """
     out, frames = Path(out), Path(frames)
     summary = _ordered(statistics.summary(rows.scores))
@@ -59,11 +60,11 @@ def write_site(rows: Rows, out: Path, frames: Path) -> list[Path]:
             shutil.copytree(frames, temporary / "frames")
         paired = {path.stem for path in (temporary / "site" / "pairs").glob("*.js")}
         text = environment.get_template("index.html.j2").render(
-            _facts(rows, summary, out),
+            _facts(rows, summary, frames.parent),
             sections=sections,
             paired=paired,
             drawn=drawn,
-            left_out=figures.left_out(rows, summary, drawn),
+            left_out=figures.left_out(rows, summary, [shown.name for shown in drawn]),
             clips=clips,
             against=_against(rows, sides[sides["kind"] != ""], where),
             alone=int((sides["kind"] == "").sum()),
@@ -78,11 +79,13 @@ def _ordered(summary: pd.DataFrame) -> pd.DataFrame:
     order = {name: place for place, name in enumerate(measures.MEASURES)}
     place = [order.get(str(name), len(order)) for name in summary["measure"]]
     texts = {name: summary[name].astype(str) for name in ("dataset", "measure", "method", "kind")}
-    ordered = summary.assign(**texts, place=place).sort_values(["dataset", "place", "measure"], kind="stable", ignore_index=True)
+    ordered = summary.assign(**texts, place=place).sort_values(
+        ["dataset", "place", "measure"], kind="stable", ignore_index=True
+    )
     return ordered.drop(columns="place")
 
 
-def _facts(rows: Rows, summary: pd.DataFrame, out: Path) -> dict[str, Any]:
+def _facts(rows: Rows, summary: pd.DataFrame, root: Path) -> dict[str, Any]:
     """Return what the page says about all of it: kinds, protocols, methods, and where everything comes from."""
     used = list(dict.fromkeys(summary["measure"]))
     counts = {**rows.scores["kind"].astype(str).value_counts().to_dict(), "reported": len(rows.reported)}
@@ -94,18 +97,20 @@ def _facts(rows: Rows, summary: pd.DataFrame, out: Path) -> dict[str, Any]:
         "arrows": tables.ARROWS,
         "protocols": [measures.find(name) for name in used],
         "irreproducible": measures.IRREPRODUCIBLE,
-        "cards": [(f"method-{key}", rows.cards[name]) for name, key in tables.places(rows).methods.items() if name in rows.cards],
+        "cards": [
+            (f"method-{key}", rows.cards[name]) for name, key in tables.places(rows).methods.items() if name in rows.cards
+        ],
         "problems": rows.problems,
-        "sources": [_source(file, rows.fingerprints.get(file, {}), out) for file in sources],
+        "sources": [_source(file, rows.fingerprints.get(file, {}), root) for file in sources],
     }
 
 
-def _source(file: str, fingerprint: dict[str, Any], out: Path) -> dict[str, Any]:
-    here = (out / file).is_file()
+def _source(file: str, fingerprint: dict[str, Any], root: Path) -> dict[str, Any]:
+    known = (root / file).is_file()
     return {
         "file": file,
-        "link": address(*file.split("/")) if here else "",
-        "sha256": files.sha256(out / file) if here else "",
+        "link": address(*file.split("/")) if known else "",
+        "sha256": files.sha256(root / file) if known else "",
         "fingerprint": list(_flat(fingerprint)),
     }
 

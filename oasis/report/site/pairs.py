@@ -24,9 +24,7 @@ def pair_scripts(comparisons: pd.DataFrame, summary: pd.DataFrame, keys: dict[st
         pairs: dict[str, dict[str, list[float | int | str | None]]] = {}
         for measure, key, row in zip(part["measure"], keyed, numbers, strict=True):
             pairs.setdefault(measure, {})[key] = [_plain(value) for value in row]
-        found = [
-            {"name": name, **facts.loc[name].to_dict(), "pairs": pairs[name]} for name in facts.index if name in pairs
-        ]
+        found = [{"name": name, **facts.loc[name].to_dict(), "pairs": pairs[name]} for name in facts.index if name in pairs]
         content = {"key": keys[str(dataset)], "entries": entries, "measures": found}
         text = json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
         yield f"site/pairs/{keys[str(dataset)]}.js", f"oasisPairs({text});\n"

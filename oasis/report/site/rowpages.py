@@ -47,10 +47,13 @@ def row_pages(rows: Rows, where: Places, environment: Environment) -> Iterator[t
         yield f"rows/{where.methods[str(method)]}/{where.datasets[str(dataset)]}.html", text
     template = environment.get_template("reported.html.j2")
     for dataset, part in rows.reported.groupby("dataset", sort=True):
-        lines = [{**row, "anchor": reported_anchor(row), "source_file": address("..", "..", *row["file"].split("/"))}
-                 for row in part.to_dict("records")]
-        yield f"rows/reported/{where.reported[str(dataset)]}.html", template.render(
-            dataset=str(dataset), kind=REPORTED, lines=lines
+        lines = [
+            {**row, "anchor": reported_anchor(row), "source_file": address("..", "..", *row["file"].split("/"))}
+            for row in part.to_dict("records")
+        ]
+        yield (
+            f"rows/reported/{where.reported[str(dataset)]}.html",
+            template.render(dataset=str(dataset), kind=REPORTED, lines=lines),
         )
 
 

@@ -80,7 +80,7 @@ def measured_speed_plot(data: pd.DataFrame, titles: dict[str, str]) -> Figure:
 
 @matplotlib.rc_context(STYLE)
 def reported_speed_plot(data: pd.DataFrame) -> Figure:
-    """Return a panel per metric: printed value against printed time; squares on a tinted ground, nothing of it measured here."""
+    """Return a panel per metric: printed value against printed time; squares on a tint, nothing measured here."""
     figure, panels = _panels(data, "metric")
     first = data.iloc[0]
     figure.suptitle(f"REPORTED, not measured here: {first['dataset']}, {first['protocol']}'s protocol, on {first['hardware']}")
@@ -90,7 +90,9 @@ def reported_speed_plot(data: pd.DataFrame) -> Figure:
         axes.set_facecolor("#fbf4e6")
         _bubbles(axes, part, part["runtime_s"], part["value"], titles, color, REPORTED.marker)
         known = part["status"].iloc[0] != "irreproducible"
-        axes.set(title=metric if known else f"{metric} (cannot be reproduced)", ylabel=f"printed ({WHERE[part['better'].iloc[0]]})")
+        axes.set(
+            title=metric if known else f"{metric} (cannot be reproduced)", ylabel=f"printed ({WHERE[part['better'].iloc[0]]})"
+        )
         axes.set_xlabel(f"printed seconds for {first['frames'] or '?'} frames")
     _legend(figure, data["parameters"], color, REPORTED.marker)
     return figure
@@ -109,7 +111,15 @@ def _panels(data: pd.DataFrame, column: str) -> tuple[Figure, list[tuple[Axes, t
     return figure, list(zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True))
 
 
-def _bubbles(axes: Axes, part: pd.DataFrame, x: "pd.Series[float]", y: "pd.Series[float]", titles: dict[str, str], color: Any, marker: str) -> None:
+def _bubbles(
+    axes: Axes,
+    part: pd.DataFrame,
+    x: "pd.Series[float]",
+    y: "pd.Series[float]",
+    titles: dict[str, str],
+    color: Any,
+    marker: str,
+) -> None:
     sized = part["area"].notna()
     style: dict[str, Any] = {"marker": marker, "color": color, "edgecolors": "black", "linewidths": 0.8, "zorder": 3}
     axes.scatter(x[sized], y[sized], s=part["area"][sized], alpha=0.55, **style)

@@ -142,7 +142,9 @@ def _measured(rows: Rows, where: Places, dataset: str, key: str, summary: pd.Dat
         _line(rows, method, KINDS[kind], [found[method, kind].get(name) for name in names], _venue(rows, method))
         for method, kind in order
     ]
-    note = "Mean over clips, its 95 % interval, clips with a value of those expected, and the range of its rank within its kind."
+    note = (
+        "Mean over clips, its 95 % interval, clips with a value of those expected, and the range of its rank within its kind."
+    )
     return Table(key, f"Measured on {dataset}", note, False, columns, lines)
 
 
@@ -194,8 +196,10 @@ def _reported(rows: Rows, where: Places, key: str, part: pd.DataFrame) -> Iterat
             mine = cells.setdefault(record["method"], {})
             text = f"{record['value']:g}".replace("-", "\u2212")
             old = mine.get(record["metric"])
-            mine[record["metric"]] = Cell(f"{old.text}; {text}", old.value, (), "", "", old.link) if old else Cell(
-                text, repr(float(record["value"])), (), "", "", link
+            mine[record["metric"]] = (
+                Cell(f"{old.text}; {text}", old.value, (), "", "", old.link)
+                if old
+                else Cell(text, repr(float(record["value"])), (), "", "", link)
             )
         venues = dict(zip(group["method"], group["venue"], strict=True))
         lines = [

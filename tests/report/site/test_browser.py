@@ -1,14 +1,26 @@
 """The page in a real Chromium, from disk; the `page` fixture fails a test that fetched, failed or complained of anything."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 TABLE = "section.open .block:not(.block-reported) table"
 
 
+def until(page, condition: str) -> None:
+    """Wait for a condition; playwright's own way needs eval, which the page forbids."""
+    for _ in range(200):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(condition)
+
+
 def column(page, name: str) -> list[str]:
-    index = page.evaluate(f"[...document.querySelectorAll('{TABLE} thead th')].findIndex(h => h.textContent.startsWith('{name}'))")
+    index = page.evaluate(
+        f"[...document.querySelectorAll('{TABLE} thead th')].findIndex(h => h.textContent.startsWith('{name}'))"
+    )
     return page.locator(f"{TABLE} tbody tr:not([hidden]) > :nth-child({index + 1}) > a").all_inner_texts()
 
 
@@ -45,6 +57,7 @@ def test_filters_hide_rows_columns_and_data_sets(page) -> None:
     page.fill("#pick-text", "nothing is called this")
     assert rows.count() == 0 and "No row fits" in page.inner_text("#status")
     page.fill("#pick-text", "")
+    page.select_option("#pick-measure", "")
     page.select_option("#pick-dataset", "udm10")
     assert page.locator("section.dataset:visible").get_attribute("id") == "dataset-udm10"
     assert page.locator(".block-reported:visible").count() > 1
@@ -73,8 +86,8 @@ def test_a_protocol_is_read_by_pointer_and_by_keyboard(page) -> None:
 def test_every_number_leads_to_its_rows(page) -> None:
     page.locator(f"{TABLE} a", has_text="5/6").click()
     assert "<script>window.hacked=2</script> is broken" in page.inner_text("main")
-    page.get_by_role("link", name="results/measured/1-1.csv").click()
-    page.wait_for_url("**/results/measured/1-1.csv")
+    link = page.get_by_role("link", name="results/measured/1-1.csv").evaluate("link => link.href")
+    assert Path(link.removeprefix("file://")).is_file()
 
 
 def test_two_methods_are_compared_from_disk(page) -> None:
@@ -85,10 +98,10 @@ def test_two_methods_are_compared_from_disk(page) -> None:
     page.select_option("#pair-a", label="tiny-dense")
     page.select_option("#pair-b", label="bicubic")
     turned = page.locator("#pair-table tbody tr", has_text="psnr@rgb").locator("td").all_inner_texts()
-    assert texts[:2] == ["6", "−3.00000"] and turned[:2] == ["6", "3.00000"]
+    assert texts[:2] == ["6", "\N{MINUS SIGN}3.00000"] and turned[:2] == ["6", "3.00000"]
     assert texts[3:5] == turned[3:5]
     page.select_option("#pick-dataset", "udm10")
-    page.wait_for_function("document.querySelector('#pair-table td')?.textContent === '10'")
+    until(page, "document.querySelector('#pair-table td')?.textContent === '10'")
 
 
 def test_the_divider_moves_by_pointer_and_by_keyboard(page) -> None:
@@ -100,7 +113,9 @@ def test_the_divider_moves_by_pointer_and_by_keyboard(page) -> None:
     page.mouse.move(box["x"] + box["width"] / 4, box["y"] + 60, steps=4)
     page.mouse.up()
     assert divider.get_attribute("aria-valuenow") == "25"
-    assert re.search(r"inset\(0(px)? 0(px)? 0(px)? 25", page.evaluate("getComputedStyle(document.querySelector('#pane-b')).clipPath"))
+    assert re.search(
+        r"inset\(0(px)? 0(px)? 0(px)? 25", page.evaluate("getComputedStyle(document.querySelector('#pane-b')).clipPath")
+    )
     divider.press("ArrowRight")
     assert divider.get_attribute("aria-valuenow") == "27"
     divider.press("End")
@@ -127,10 +142,10 @@ def test_zoom_and_pan_move_both_frames_alike(page, mode: str) -> None:
 def test_frames_and_slices_of_hostile_names_are_shown(page) -> None:
     page.select_option("#view-a", label='<b>x"&#')
     page.select_option("#view-clip", label="udm10: b <i>")
-    page.wait_for_function("[...document.querySelectorAll('.pane img')].every(image => image.complete && image.naturalWidth === 160)")
+    until(page, "[...document.querySelectorAll('.pane img')].every(image => image.complete && image.naturalWidth === 160)")
     assert page.inner_text("#pane-a .tag") == '<b>x"&#'
     page.locator("#slices").scroll_into_view_if_needed()
-    page.wait_for_function("[...document.querySelectorAll('#slices img')].filter(image => image.naturalWidth === 160).length === 3")
+    until(page, "[...document.querySelectorAll('#slices img')].filter(image => image.naturalWidth === 160).length === 3")
 
 
 def test_a_phone_needs_no_sideways_scrolling(page) -> None:
@@ -151,9 +166,10 @@ def test_dark_mode_and_contrast(page) -> None:
 
 def _lowest_contrast(page) -> float:
     colors = page.evaluate(
-        """[['body', 'body'], ['body', '.soft'], ['body', 'a'], ['.facts .here', '.kind.here'], ['.facts .others', '.kind.others'],
-        ['.facts .reported', '.kind.reported'], ['.controls', '#status'], ['body', '.flag']].map(([ground, ink]) =>
-        [getComputedStyle(document.querySelector(ground)).backgroundColor, getComputedStyle(document.querySelector(ink)).color])"""
+        """[['body', 'body'], ['body', '.soft'], ['body', 'a'], ['.facts .here', '.kind.here'],
+        ['.facts .others', '.kind.others'], ['.facts .reported', '.kind.reported'], ['.controls', '#status'], ['body', '.flag']].map(([ground, ink]) => [
+        getComputedStyle(document.querySelector(ground)).backgroundColor,
+        getComputedStyle(document.querySelector(ink)).color])"""
     )
     found = []
     for pair in colors:
