@@ -1,4 +1,4 @@
-"""Time and memory of a leaderboard of a million rows: synthetic scores of 100 methods, 10 data sets, 100 clips, 10 measures."""
+"""Time and memory of a report of a million rows: synthetic scores of 100 methods, 10 data sets, 100 clips, 10 measures."""
 
 import argparse
 import resource
@@ -14,6 +14,7 @@ import yaml
 from oasis import measures, results
 from oasis.report.board import rows
 from oasis.report.board.write import write_board
+from oasis.report.site.page import write_site
 from oasis.results import Score
 
 MEASURES = [
@@ -89,10 +90,13 @@ def main() -> None:
         write_rows(root, args.methods, args.datasets, args.clips)
         total = args.methods * args.datasets * args.clips * len(MEASURES)
         print(f"{total} rows in {args.methods * args.datasets} files")
+        start = time.perf_counter()
         loaded = timed("load", lambda: rows.load(root / "results", root / "methods"))
         timed("summary", lambda: loaded.summary)
         timed("comparisons", lambda: loaded.comparisons)
-        timed("write", lambda: write_board(loaded, root))
+        timed("board", lambda: write_board(loaded, root))
+        timed("page", lambda: write_site(loaded, root, root / "frames"))
+        print(f"in all {time.perf_counter() - start:.1f} s")
 
 
 if __name__ == "__main__":

@@ -15,9 +15,18 @@ if TYPE_CHECKING:
 
 def add(commands: "Commands") -> None:
     """Add the subcommand about reports."""
-    report = command(commands, "report", _report, "write the leaderboard from the rows in reports/, or check and compare rows")
+    report = command(
+        commands, "report", _report, "write the leaderboard and its page from the rows in reports/, or check and compare rows"
+    )
     report.add_argument("--results", metavar="DIR", type=Path, default=Path("reports/results"), help="rows (%(default)s)")
     report.add_argument("--methods", metavar="DIR", type=Path, default=Path("reports/methods"), help="cards (%(default)s)")
+    report.add_argument(
+        "--frames",
+        metavar="DIR",
+        type=Path,
+        default=Path("reports/frames"),
+        help="pictures DATASET/CLIP/METHOD.png (%(default)s)",
+    )
     report.add_argument("--out", metavar="DIR", type=Path, default=Path("reports"), help="folder to write (%(default)s)")
     instead = report.add_mutually_exclusive_group()
     instead.add_argument(
@@ -51,25 +60,29 @@ def _report(args: argparse.Namespace) -> int:
         print("\n".join(compare.lines(loaded, *args.compare)))
         return 0
     if args.stale:
-        return _stale(loaded, args.out)
+        return _stale(loaded, args.out, args.frames)
     check_kind(args.out, folder=True)
     for problem in loaded.problems:
         print("note:", problem)
-    for path in _write(loaded, args.out):
-        print(path)
+    written = _write(loaded, args.out, args.frames)
+    for path in written:
+        if path.parent == args.out:
+            print(path)
+    print(f"{len(written)} files in all")
     return 0
 
 
-def _write(loaded: "Rows", out: Path) -> list[Path]:
+def _write(loaded: "Rows", out: Path, frames: Path) -> list[Path]:
     from oasis.report.board.write import write_board
+    from oasis.report.site.page import write_site
 
-    return write_board(loaded, out)
+    return [*write_board(loaded, out), *write_site(loaded, out, frames)]
 
 
-def _stale(loaded: "Rows", out: Path) -> int:
+def _stale(loaded: "Rows", out: Path, frames: Path) -> int:
     """Compare what the rows give with what is in `out`, files left over in generated folders included."""
     with tempfile.TemporaryDirectory() as folder:
-        fresh = {path.relative_to(folder) for path in _write(loaded, Path(folder))}
+        fresh = {path.relative_to(folder) for path in _write(loaded, Path(folder), frames)}
         old = {path.relative_to(out) for name in _folders(fresh) for path in (out / name).rglob("*") if path.is_file()}
         changed = {path for path in fresh if not _same(Path(folder) / path, out / path)}
     for path in sorted(changed | (old - fresh)):

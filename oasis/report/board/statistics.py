@@ -139,11 +139,17 @@ def _summary(group: Group) -> pd.DataFrame:
         digits=group.measure.digits,
     )
     whole = group.complete
-    frame.loc[whole, "mean"] = group.values[whole].mean(axis=1)
+    frame.loc[whole, "mean"] = _steady(group, group.values[whole].mean(axis=1))
     finite = np.isfinite(group.values).all(axis=1)
     if group.values.shape[1] > 1 and finite.any():
-        frame.loc[finite, "low"], frame.loc[finite, "high"] = resampling.interval(resampling.means(group.values[finite]))
+        low, high = resampling.interval(resampling.means(group.values[finite]))
+        frame.loc[finite, "low"], frame.loc[finite, "high"] = _steady(group, low), _steady(group, high)
     return frame.join(_ranks(group))
+
+
+def _steady(group: Group, values: NDArray[np.floating]) -> Values:
+    """Round to two decimals more than tables keep, so that sums in another order (another processor, BLAS) come out alike."""
+    return np.asarray(np.round(values.astype(np.float64), group.printed + 2) + 0.0)  # + 0.0: no -0
 
 
 def _ranks(group: Group) -> pd.DataFrame:
@@ -179,7 +185,8 @@ def _comparisons(group: Group, categories: dict[str, pd.CategoricalDtype]) -> pd
     if compared.sum() > 1:
         values = group.distances if group.measure.better in ("zero", "one") else group.values
         for name, found in _pairs(values[compared]).items():
-            measured[name][compared[first] & compared[second]] = found
+            exact = found if name in ("p", "sign") else _steady(group, found)
+            measured[name][compared[first] & compared[second]] = exact
     corrected = signed_rank.holm(measured["p"])
     codes = {name: categories[name].categories.get_indexer(group.entries[name]) for name in ("method", "kind")}
     codes |= {name: np.zeros(len(group.entries), dtype=int) for name in ("dataset", "measure")}

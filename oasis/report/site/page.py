@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from oasis import files, measures
 from oasis.report import plots
-from oasis.report.board import beside, statistics
+from oasis.report.board import beside
 from oasis.report.board.rows import Rows
 from oasis.report.site import figures, tables
 from oasis.report.site.kinds import KINDS
@@ -41,7 +41,7 @@ def write_site(rows: Rows, out: Path, frames: Path) -> list[Path]:
     equal bytes in any folder.
     """
     out, frames = Path(out), Path(frames)
-    summary = _ordered(statistics.summary(rows.scores))
+    summary = _ordered(rows.summary)
     sections = tables.sections(rows, summary)
     where = tables.places(rows)
     environment = _environment()
@@ -51,7 +51,7 @@ def write_site(rows: Rows, out: Path, frames: Path) -> list[Path]:
         for name in ASSETS:
             _write(temporary / "site" / name, (FOLDER / name).read_text(encoding="utf-8"))
         keys = {section.name: section.key for section in sections}
-        for name, text in pair_scripts(statistics.comparisons(rows.scores), summary, keys):
+        for name, text in pair_scripts(rows.comparisons, summary, keys):
             _write(temporary / name, text)
         for name, text in row_pages(rows, where, environment):
             _write(temporary / name, text)

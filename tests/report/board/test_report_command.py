@@ -137,6 +137,8 @@ def test_compare_refuses_in_a_sentence(
 
 def test_no_path_and_no_date_gets_into_what_is_committed(board: Path) -> None:
     run(board)
-    for path in (board / "out").iterdir():
+    texts = [path for path in (board / "out").rglob("*") if path.is_file() and path.suffix != ".png"]
+    assert {path.suffix for path in texts} >= {".md", ".csv", ".tex", ".html"}
+    for path in texts:
         text = path.read_text(encoding="utf-8")
         assert str(board) not in text and "/tmp" not in text
