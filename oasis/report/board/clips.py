@@ -12,6 +12,17 @@ def of_card(dataset: str) -> tuple[str, ...] | None:
     return cards.load(dataset).clips.names if dataset in cards.names() else None
 
 
+def meant(dataset: str) -> str:
+    """Return the name of the card that a data set's name is another spelling of, else the name as it is."""
+    return _spellings().get(dataset.casefold(), dataset)
+
+
+@lru_cache
+def _spellings() -> dict[str, str]:
+    known = [cards.load(name) for name in cards.names()]
+    return {text.casefold(): card.name for card in known for text in (card.name, *card.aliases)}
+
+
 def expected(dataset: str, present: Iterable[str]) -> tuple[str, ...]:
     """Return the clips that a complete result has, sorted: those of the card, else `present`, all that any method has."""
     return tuple(sorted(of_card(dataset) or present))

@@ -2,8 +2,9 @@
 
 What is refused, in one sentence with file, line, field, value and what is allowed, because it can only be a mistake: a file
 that `oasis.results.read` refuses (NaN, a wrong status, another number of fields); a fingerprint that names another method or
-data set than the rows; an unknown measure; a clip that the data set's card does not have; a value that no clip can have
-(another unit); the same method, data set, clip and measure twice in one kind; a method without a card; no row at all.
+data set than the rows; an unknown measure; a data set under another spelling than its card's; a clip that the card does not
+have; a value that no clip can have (another unit); the same method, data set, clip and measure twice in one kind; a method
+without a card; no row at all.
 
 What is shown as what it is, but neither ranked nor compared, because an honest file may have it: rows of an older version of
 a measure, of another reference, of another low-quality input or of another number of frames than most (`apart`); a method
@@ -150,9 +151,12 @@ def _check_rows(frame: pd.DataFrame) -> None:
             measures.find(name)
         except ValueError as error:
             raise ValueError(f"{_place(frame[frame['measure'] == name].iloc[0])}: {error}") from error
-    for dataset, names in ((name, clips.of_card(name)) for name in frame["dataset"].cat.categories):
+    for dataset in frame["dataset"].cat.categories:
+        rows, names = frame["dataset"] == dataset, clips.of_card(dataset)
+        if clips.meant(dataset) != dataset:
+            _refuse(frame, rows, "dataset", f"{clips.meant(dataset)!r}, as its card is called")
         if names is not None:
-            _refuse(frame, (frame["dataset"] == dataset) & ~frame["clip"].isin(names), "clip", f"those of the card {dataset}")
+            _refuse(frame, rows & ~frame["clip"].isin(names), "clip", f"those of the card {dataset}")
     for name in frame["measure"].cat.categories:
         bad = bounds.outside(name, frame["value"].to_numpy()) & (frame["measure"] == name).to_numpy()
         low, high = bounds.of_measure(name)

@@ -91,6 +91,12 @@ def test_a_clip_that_the_card_does_not_have_is_refused(tmp_path: Path) -> None:
     assert refused(tmp_path) == "results/measured/a.csv, line 3: clip is '999'; allowed: those of the card reds4"
 
 
+def test_another_spelling_of_a_data_set_is_refused(tmp_path: Path) -> None:
+    board_rows.card(tmp_path, "one")
+    board_rows.scores(tmp_path, "a.csv", [board_rows.score(dataset="UDM10")])
+    assert refused(tmp_path) == "results/measured/a.csv, line 3: dataset is 'UDM10'; allowed: 'udm10', as its card is called"
+
+
 def test_a_method_without_a_card_is_refused(tmp_path: Path) -> None:
     board_rows.board(tmp_path, {"two": [1.0]})
     board_rows.scores(tmp_path, "a.csv", [board_rows.score()])
