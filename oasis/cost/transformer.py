@@ -24,16 +24,17 @@ def transformer(
     embedding = linear(grid.tokens, patch * dit.in_channels, width)
     yield Operation(phase="dit", part="patch embedding", work=embedding)
     for layer, patterns in enumerate(layers):
-        for part, work in (
-            ("self-attention projections", linear(grid.tokens, width, width).repeated(4) + stored(2 * width)),
-            ("cross-attention projections", linear(grid.tokens, width, width).repeated(2) + stored(3 * width)),
-            ("mlp", linear(grid.tokens, width, dit.ffn_dim) + linear(grid.tokens, dit.ffn_dim, width)),
-            (CROSS_ATTENTION, cross_attention(dit, grid.tokens, prompt_keys(config), tile)),
-        ):
-            yield Operation(phase="dit", part=part, layer=layer, work=work)
+
+        def step(part: str, work: Work, detail: str = "", layer: int = layer) -> Operation:
+            return Operation(phase="dit", part=part, layer=layer, detail=detail, work=work)
+
+        projection = linear(grid.tokens, width, width)
+        yield step("self-attention projections", projection.repeated(4) + stored(2 * width))
         for pattern, heads in Counter(patterns).items():
-            work = self_attention(pattern, heads, grid, dit.head_dim, backend, tile)
-            yield Operation(phase="dit", part=SELF_ATTENTION, layer=layer, detail=pattern.name, work=work)
+            yield step(SELF_ATTENTION, self_attention(pattern, heads, grid, dit.head_dim, backend, tile), pattern.name)
+        yield step("cross-attention projections", projection.repeated(2) + stored(3 * width))
+        yield step(CROSS_ATTENTION, cross_attention(dit, grid.tokens, prompt_keys(config), tile))
+        yield step("mlp", linear(grid.tokens, width, dit.ffn_dim) + linear(grid.tokens, dit.ffn_dim, width))
     yield Operation(phase="dit", part="head", work=linear(grid.tokens, width, patch * dit.out_channels))
 
 
