@@ -13,7 +13,7 @@ from oasis.routing import Pattern
 
 Backend = Literal["folded", "flex", "masked"]
 BLOCK = 128
-"""Queries and keys of one block of FlexAttention's mask, as `oasis.attention.flex` sets it."""
+"""Queries and keys of one block of FlexAttention's mask; the kernels' tiles divide it."""
 
 
 class Tile(NamedTuple):

@@ -35,10 +35,6 @@ class Work:
         """Return everything so many times."""
         return Work(**{each.name: getattr(self, each.name) * times for each in fields(Work)})
 
-    def bytes_moved(self, itemsize: int) -> int:
-        """Return the fewest bytes that this work reads and writes, at `itemsize` bytes a number."""
-        return (self.weights + self.activations) * itemsize
-
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
