@@ -113,7 +113,7 @@ def _unmeasured(text: str, config: "OasisConfig") -> "RoutingTable":
     pairs = np.array([attended_pairs(pattern, Grid(1, 1, 1)) for pattern in patterns])
     shape = (config.dit.layers, config.dit.heads, len(patterns))
     chosen = rule.choose(Choices(patterns=patterns, pairs=pairs, loss=np.zeros(shape)))
-    letters = string.ascii_uppercase
+    letters = string.ascii_letters
     return RoutingTable(
         model=config.name,
         weights_sha256="",
