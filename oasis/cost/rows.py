@@ -87,7 +87,7 @@ def _is_brief(level: Level) -> bool:
 
 def _label(level: Level) -> str:
     layer = f"layer {level.layer}" if level.layer >= 0 else ""
-    deepest = " ".join(filter(None, (layer, level.detail))) or level.part or level.phase
+    deepest = level.detail or layer or level.part or level.phase
     depth = bool(level.part) + (level.layer >= 0) + bool(level.detail)
     return "  " * depth + deepest
 
