@@ -150,6 +150,18 @@ def test_pi_is_made_of_nrqm_and_niqe_of_matlabs_luma(folder: Path, shared: Share
     assert whole["pi@pyiqa"] == pytest.approx((10 - 7.5 + inner) / 2, abs=1e-3)
 
 
+def test_the_smallest_frames_are_measured(folder: Path, shared: Shared) -> None:
+    save_nrqm(folder / "NRQM_model.mat")
+    torch.save((torch.ones(2), torch.rand(2, 36)), folder / "brisque_svm_weights.pth")
+    for file in ("niqe_pris_params.npz", "niqe_modelparameters.mat", "brisque_svr.npz"):
+        (folder / file).symlink_to(shared(f"data/weights/{file}"))
+    for name in ("nrqm@pyiqa", "pi@pyiqa", "niqe@pyiqa", "niqe@basicsr", "brisque@pyiqa", "brisque@imquality"):
+        side = perceptual.SMALLEST[name.partition("@")[0]]
+        assert np.isfinite(measured([name], picture(side, side))[name].value), name
+        with pytest.raises(ValueError, match=f"too small for {name}, which needs {side} on each side"):
+            measured([name], picture(side, side - 1))
+
+
 def save_nrqm(path: Path) -> None:
     """Write three forests of one tree each, which say 7, 2 and 4 of any picture, and a regression on them to 7.5."""
 
