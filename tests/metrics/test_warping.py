@@ -206,6 +206,36 @@ def test_flow_of_the_output_and_of_the_reference_differ():
     assert found[names[0]].value > 10
 
 
+@pytest.mark.parametrize(
+    ("name", "network", "of", "sees", "half"),
+    [
+        ("lai-full-occ", flow.TORCHVISION, "reference", (-1, 1), False),
+        ("lai-output-full-occ", flow.TORCHVISION, "output", (-1, 1), False),
+        ("dove-half-occ", flow.TORCHVISION, "output", (-1, 1), True),
+        ("dove-exact-half-occ", flow.THINGS, "output", (-1, 2 / 255 - 1), True),
+    ],
+)
+def test_raft_is_shown_what_its_protocol_says(name, network, of, sees, half, monkeypatch):
+    shown = []
+
+    def still(first, second, num_flow_updates):
+        assert num_flow_updates == 20
+        shown.append((first, second))
+        return [torch.zeros(1, 2, *first.shape[-2:])]
+
+    monkeypatch.setattr(flow, "raft", lambda name, device: {network: still}[name])
+    clips = {"output": moving(2, 1, 0, (264, 296)), "reference": moving(2, 2, 1, (264, 296), seed=1)}
+    found = measured([f"ewarp@{name}-x1000"], clips["output"], clips["reference"])[f"ewarp@{name}-x1000"]
+    low, high = sees
+    pair = [(plain_half(rgb) if half else rgb / 255) * (high - low) + low for rgb in clips[of]]
+    for seen, wanted in zip(shown, (pair, pair[::-1]), strict=True):  # forward, then backward
+        for image, expected in zip(seen, wanted, strict=True):
+            assert np.abs(image[0].numpy().transpose(1, 2, 0) - expected).max() < 1e-5
+    earlier, later = ((plain_half(rgb) if half else rgb / 255) for rgb in clips["output"])
+    scale = 3 if half else 1  # a sum over R, G and B, not a mean
+    assert found.value == pytest.approx(1000 * scale * ((later - earlier) ** 2).mean(), rel=1e-5)
+
+
 def test_what_is_missing_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("OASIS_WEIGHTS", str(tmp_path))
     facts = setting(moving(2, 0, 0, (256, 256)))
