@@ -200,7 +200,7 @@ _NATURAL = (
         better="higher",
         needs="nothing",
         what="NRQM (Ma et al.) of pyiqa's Y (rounded, 0..255), about 0..10, no border cut; a minute and 3 GiB for a frame "
-        "of 960x540. Not compared with MATLAB's: no parameters were at hand",
+        "of 960x540. Not compared with MATLAB's, nor its statistics with a second implementation: neither was at hand",
         source=f"{_PYIQA}; Ma et al. 2017",
         licence=PYIQA,
         weights=("nrqm",),

@@ -185,6 +185,24 @@ def test_ground_truth_has_little_error_and_blur_has_less(name):
         assert soft[excess].value == pytest.approx(soft[plain].value - true[plain].value)
 
 
+def test_errors_by_dis_are_those_of_plain_code():
+    clip = builtin.make("chelsea-zoom", frames=2, height=64, width=96).hr
+    soft = [cv2.GaussianBlur(frame, (0, 0), 1) for frame in clip]
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+    def plain(seen, scored):
+        first, second = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in seen)
+        forward, backward = dis.calc(first, second, None), dis.calc(second, first, None)
+        error = (plain_warp(scored[1] / 255, forward.astype(np.float64)) - scored[0] / 255) ** 2
+        return 1000 * error[~plain_occluded(forward, backward)].mean()
+
+    found = measured([f"{family}@dis-full-occ-x1000" for family in ("ewarp", "ewarp_excess")], soft, clip)
+    assert found["ewarp@dis-full-occ-x1000"].value == pytest.approx(plain(clip, soft), rel=1e-6)
+    assert found["ewarp_excess@dis-full-occ-x1000"].value == pytest.approx(plain(clip, soft) - plain(clip, clip), rel=1e-6)
+    output = measured(["ewarp@dis-output-full-occ-x1000"], soft)["ewarp@dis-output-full-occ-x1000"]
+    assert output.value == pytest.approx(plain(soft, soft), rel=1e-6)
+
+
 def test_exact_motion_leaves_out_cuts_and_dis_does_not():
     clip = builtin.make("rocket-hubble-cut", frames=6, height=64, width=96)
     facts = dict(true_flow=lambda t: (clip.flow[t], clip.occluded[t]), cuts=tuple(clip.cut))
