@@ -1,0 +1,151 @@
+"""Attention alone: routed, and the probe, against the best dense backend here, over lengths and resolutions."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from oasis.attention import attend
+from oasis.attention.lse import attention_lse, expectations, pattern_lse
+from oasis.grid import Grid
+from oasis.routing import FRAME, Pattern, window
+from oasis.scaling import Crossover, Growth, crossover, growth
+from oasis.timing import sdpa
+from oasis.timing.found import DTYPES, Found, Setting
+from oasis.timing.kernels import kernel_names
+from oasis.timing.machine import state
+from oasis.timing.measure import measure
+from oasis.timing.memory import peak_mib
+from oasis.timing.overhead import overhead
+from oasis.timing.phases import cpu_clock, cuda_clock
+from oasis.timing.routings import label
+
+DENSE = "dense"
+PROBES = ("probe log-sum-exps", "probe all statistics")
+PROBED = (FRAME, window(8, 8))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Which attention to time: `routings` hold a pattern per head, each is run by every backend of `backends`."""
+
+    grids: Sequence[Grid]
+    heads: int = 12
+    d: int = 64
+    routings: Sequence[tuple[Pattern, ...]]
+    backends: Sequence[str] = ("folded",)
+    probe: bool = True
+    memory: bool = True
+    setting: Setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One grid, and what a candidate needs; small enough to be sent to another process."""
+
+    grid: Grid
+    heads: int
+    d: int
+    device: str
+    dtype: str
+
+
+def candidate(case: Case, name: str, backend: str, patterns: tuple[Pattern, ...]) -> Callable[[], Any]:
+    """Return a function without arguments that runs one candidate on random queries, keys and values."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (1, case.heads, case.grid.tokens, case.d)
+    q, k, v = (torch.randn(shape, generator=generator).to(case.device, DTYPES[case.dtype]) for _ in range(3))
+    if name == DENSE:
+        return lambda: _within(sdpa.only(backend), lambda: F.scaled_dot_product_attention(q, k, v))
+    if name not in PROBES:
+        return lambda: attend(q, k, v, patterns, case.grid, backend=backend)
+    lse = attention_lse(q, k, v).lse
+
+    def log_sum_exps() -> object:
+        return [pattern_lse(q, k, v, pattern, case.grid) for pattern in PROBED]
+
+    if name == PROBES[0]:
+        return log_sum_exps
+    return lambda: (log_sum_exps(), expectations(q, k, lse, case.grid))
+
+
+def profile(request: Request) -> Found:
+    """Time every grid and return a row for each of its candidates, the fastest dense backend first."""
+    setting = request.setting
+    found = Found(setting=setting, before=state(setting.device))
+    for grid in request.grids:
+        case = Case(grid=grid, heads=request.heads, d=request.d, device=setting.device, dtype=setting.dtype)
+        named = _named(request, case)
+        functions = {name: candidate(case, *named[name]) for name in named}
+        for name, measured in measure(functions, setting.rounds, device=setting.device, cold=setting.cold).items():
+            subject, backend, patterns = named[name]
+            peak = _peak(case, subject, backend, patterns) if request.memory else None
+            where = {"phase": "total", "case": str(grid), "baseline": DENSE, "frames": 0, "peak_mib": peak}
+            found.add(measured, subject=subject, what="attention", backend=backend, **where)
+            if grid == request.grids[0]:
+                found.kernels[name] = kernel_names(functions[name], setting.device)
+    clock = cpu_clock() if setting.device == "cpu" else cuda_clock()
+    found.harness_overhead = overhead(clock) / min(row.p50 for row in found.rows)
+    return found
+
+
+def growths(found: Found, grids: Sequence[Grid]) -> dict[str, Growth]:
+    """Return the growth exponent of each subject and backend over these grids, where there are two lengths at least."""
+    cases = {str(grid): grid.tokens for grid in grids}
+    return {
+        name: growth([n for n, _ in points], [seconds for _, seconds in points])
+        for name, points in _points(found, cases, "p50").items()
+        if len({n for n, _ in points}) > 1
+    }
+
+
+def crossovers(found: Found, grids: Sequence[Grid]) -> dict[str, Crossover]:
+    """Return from which length on each routing and backend beats the dense baseline on this machine."""
+    cases = {str(grid): grid.tokens for grid in grids}
+    return {
+        name: crossover([n for n, _ in points], [ratio for _, ratio in points])
+        for name, points in _points(found, cases, "ratio").items()
+        if len({n for n, _ in points}) > 1 and not name.startswith((DENSE, "probe"))
+    }
+
+
+def _points(found: Found, cases: dict[str, int], column: str) -> dict[str, list[tuple[int, float]]]:
+    points: dict[str, list[tuple[int, float]]] = {}
+    for row in found.rows:
+        if row.case in cases:
+            name = row.subject if row.subject == DENSE else f"{row.subject} ({row.backend})"
+            points.setdefault(name, []).append((cases[row.case], getattr(row, column)))
+    return points
+
+
+def _named(request: Request, case: Case) -> dict[str, tuple[str, str, tuple[Pattern, ...]]]:
+    """Return subject, backend and patterns of every candidate by a name of its own, the baseline first."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (1, case.heads, case.grid.tokens, case.d)
+    q, k, v = (torch.randn(shape, generator=generator).to(case.device, DTYPES[case.dtype]) for _ in range(3))
+    best, _ = sdpa.fastest(q, k, v)
+    named: dict[str, tuple[str, str, tuple[Pattern, ...]]] = {DENSE: (DENSE, best, ())}
+    for patterns in request.routings:
+        for backend in request.backends:
+            named[f"{label(patterns)} ({backend})"] = (label(patterns), backend, patterns)
+    if request.probe:
+        named |= {name: (name, "folded", ()) for name in PROBES}
+    return named
+
+
+def _peak(case: Case, subject: str, backend: str, patterns: tuple[Pattern, ...]) -> float:
+    return peak_mib(warm_candidate, case, subject, backend, patterns, device=case.device)
+
+
+def warm_candidate(case: Case, name: str, backend: str, patterns: tuple[Pattern, ...]) -> Callable[[], Any]:
+    """Return a candidate, after the same on a small grid, so that what libraries take on first use is not counted."""
+    small = Case(grid=Grid(2, 8, 8), heads=case.heads, d=case.d, device=case.device, dtype=case.dtype)
+    candidate(small, name, backend, patterns)()
+    return candidate(case, name, backend, patterns)
+
+
+def _within(context: Any, function: Callable[[], Any]) -> Any:
+    with context:
+        return function()
