@@ -58,10 +58,10 @@ def test_equal_rows_give_equal_bytes(tmp_path: Path) -> None:
     [
         ("# {", "{", "first line"),
         ('"format": 1', '"format": 2', "format 1"),
-        ("method,", "Method,", "columns must be"),
-        (",ok,", ",fine,", "line 3: status 'fine'"),
-        (",31.25,", ",,", "status 'ok' with the value ''"),
-        (",31.25,", ",nan,", "with the value 'nan'"),
+        ("method,", "Method,", "columns are"),
+        (",ok,", ",fine,", "line 3: status is 'fine'"),
+        (",31.25,", ",,", "line 3: status is 'ok' with the value None"),
+        (",31.25,", ",nan,", "line 3: value is 'nan'"),
         (",31.25,", ",warm,", "line 3"),
         (",ok,", ",", "another number of fields"),
     ],
@@ -77,5 +77,5 @@ def test_a_file_that_was_not_written_by_score_is_refused(tmp_path: Path, before:
 
 def test_binary_is_refused(tmp_path: Path) -> None:
     (tmp_path / "scores.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="not a score file"):
+    with pytest.raises(ValueError, match="not a table of this project"):
         results.read(tmp_path / "scores.csv")

@@ -1,11 +1,13 @@
 """Attention alone: routed, and the probe, against the best dense backend here, over lengths and resolutions."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from oasis.attention import attend
 from oasis.attention.lse import attention_lse, expectations, pattern_lse
@@ -43,24 +45,30 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One grid, and what a candidate needs; small enough to be sent to another process."""
+    """One grid, and what a candidate needs; `dense` is the dense backend, which folded attention calls, too."""
 
     grid: Grid
     heads: int
     d: int
     device: str
     dtype: str
+    dense: str
 
 
 def candidate(case: Case, name: str, backend: str, patterns: tuple[Pattern, ...]) -> Callable[[], Any]:
     """Return a function without arguments that runs one candidate on random queries, keys and values."""
-    generator = torch.Generator().manual_seed(0)
-    shape = (1, case.heads, case.grid.tokens, case.d)
-    q, k, v = (torch.randn(shape, generator=generator).to(case.device, DTYPES[case.dtype]) for _ in range(3))
-    if name == DENSE:
-        return lambda: _within(sdpa.only(backend), lambda: F.scaled_dot_product_attention(q, k, v))
+    q, k, v = _inputs(case)
+
+    def dense() -> Tensor:
+        with sdpa.only(case.dense):
+            return F.scaled_dot_product_attention(q, k, v)
+
+    def routed() -> Tensor:
+        with sdpa.preferring(case.dense):
+            return attend(q, k, v, patterns, case.grid, backend=backend)
+
     if name not in PROBES:
-        return lambda: attend(q, k, v, patterns, case.grid, backend=backend)
+        return dense if name == DENSE else routed
     lse = attention_lse(q, k, v).lse
 
     def log_sum_exps() -> object:
@@ -76,7 +84,7 @@ def profile(request: Request) -> Found:
     setting = request.setting
     found = Found(setting=setting, before=state(setting.device))
     for grid in request.grids:
-        case = Case(grid=grid, heads=request.heads, d=request.d, device=setting.device, dtype=setting.dtype)
+        case = _case(request, grid)
         named = _named(request, case)
         functions = {name: candidate(case, *named[name]) for name in named}
         for name, measured in measure(functions, setting.rounds, device=setting.device, cold=setting.cold).items():
@@ -120,13 +128,23 @@ def _points(found: Found, cases: dict[str, int], column: str) -> dict[str, list[
     return points
 
 
-def _named(request: Request, case: Case) -> dict[str, tuple[str, str, tuple[Pattern, ...]]]:
-    """Return subject, backend and patterns of every candidate by a name of its own, the baseline first."""
+def _inputs(case: Case) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     shape = (1, case.heads, case.grid.tokens, case.d)
     q, k, v = (torch.randn(shape, generator=generator).to(case.device, DTYPES[case.dtype]) for _ in range(3))
-    best, _ = sdpa.fastest(q, k, v)
-    named: dict[str, tuple[str, str, tuple[Pattern, ...]]] = {DENSE: (DENSE, best, ())}
+    return q, k, v
+
+
+def _case(request: Request, grid: Grid) -> Case:
+    where = request.setting
+    case = Case(grid=grid, heads=request.heads, d=request.d, device=where.device, dtype=where.dtype, dense=sdpa.PLAIN)
+    best, _ = sdpa.fastest(*_inputs(case))
+    return dataclasses.replace(case, dense=best)
+
+
+def _named(request: Request, case: Case) -> dict[str, tuple[str, str, tuple[Pattern, ...]]]:
+    """Return subject, backend and patterns of every candidate by a name of its own, the baseline first."""
+    named: dict[str, tuple[str, str, tuple[Pattern, ...]]] = {DENSE: (DENSE, case.dense, ())}
     for patterns in request.routings:
         for backend in request.backends:
             named[f"{label(patterns)} ({backend})"] = (label(patterns), backend, patterns)
@@ -141,11 +159,6 @@ def _peak(case: Case, subject: str, backend: str, patterns: tuple[Pattern, ...])
 
 def warm_candidate(case: Case, name: str, backend: str, patterns: tuple[Pattern, ...]) -> Callable[[], Any]:
     """Return a candidate, after the same on a small grid, so that what libraries take on first use is not counted."""
-    small = Case(grid=Grid(2, 8, 8), heads=case.heads, d=case.d, device=case.device, dtype=case.dtype)
-    candidate(small, name, backend, patterns)()
+    candidate(dataclasses.replace(case, grid=Grid(2, 8, 8)), name, backend, patterns)()
     return candidate(case, name, backend, patterns)
 
-
-def _within(context: Any, function: Callable[[], Any]) -> Any:
-    with context:
-        return function()

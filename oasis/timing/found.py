@@ -50,11 +50,13 @@ class Found:
     def add(self, found: Measurement, **where: Any) -> Timing:
         """Append the row of a measurement; `where` holds the fields of Timing that it does not know."""
         device = "cuda" if self.setting.device != "cpu" else "cpu"
+        if found.ratio is None:
+            raise ValueError(f"{where['subject']}, {where['phase']}: the baseline has no such phase")
         row = Timing(
             p20=found.p20,
             p50=found.p50,
             p80=found.p80,
-            ratio=float("nan") if found.ratio is None else found.ratio,
+            ratio=found.ratio,
             rounds=found.rounds,
             dtype=self.setting.dtype,
             device=device,  # type: ignore[arg-type]
