@@ -35,6 +35,14 @@ class Tiling:
             if shared < 0 or size < 2 * shared + 1:
                 raise ValueError(f"tiles of {size} ({name}) cannot share {shared}; allowed: less than half")
 
+    @classmethod
+    def of(cls, frames: int, height: int, width: int) -> "Tiling":
+        """Return tiles of this size that share as much as the default ones, or a quarter where they are small."""
+        shared = min(cls.overlap, height // 4, width // 4)
+        return cls(
+            frames=frames, height=height, width=width, overlap_frames=min(cls.overlap_frames, frames // 4), overlap=shared
+        )
+
 
 def upscale(
     model: Oasis,
