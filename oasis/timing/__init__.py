@@ -3,6 +3,6 @@
 `attention`, `model` and `pipeline` say what is timed; the other modules how.
 """
 
-from oasis.timing.measure import Measurement, Until, measure, measure_phases, median_spread, quantile
+from oasis.timing.rounds import Measurement, Until, measure, measure_phases, median_spread, quantile
 
 __all__ = ["Measurement", "Until", "measure", "measure_phases", "median_spread", "quantile"]

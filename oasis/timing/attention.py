@@ -17,10 +17,10 @@ from oasis.timing import sdpa
 from oasis.timing.found import DTYPES, Found, Setting
 from oasis.timing.kernels import kernel_names
 from oasis.timing.machine import state
-from oasis.timing.measure import measure
 from oasis.timing.memory import peak_mib
 from oasis.timing.overhead import overhead
 from oasis.timing.phases import cpu_clock, cuda_clock
+from oasis.timing.rounds import measure
 from oasis.timing.routings import label
 
 DENSE = "dense"

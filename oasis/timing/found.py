@@ -9,7 +9,7 @@ import torch
 
 from oasis import timings
 from oasis.timing.machine import State, fingerprint
-from oasis.timing.measure import Measurement, Stopped, Until
+from oasis.timing.rounds import Measurement, Stopped, Until
 from oasis.timings import Timing
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -83,11 +83,11 @@ class Found:
 
     def table(self, rows: Iterable[Timing] | None = None) -> str:
         """Return the rows as text."""
-        lines = [f"{'subject':30} {'phase':22} {'case':>11} {'backend':14} {'p20':>9} {'p50':>9} {'p80':>9}  ratio  peak MiB"]
+        lines = [f"{'subject':36} {'phase':22} {'case':>11} {'backend':14} {'p20':>9} {'p50':>9} {'p80':>9}  ratio  peak MiB"]
         for row in self.rows if rows is None else rows:
             times = " ".join(f"{1000 * seconds:9.3f}" for seconds in (row.p20, row.p50, row.p80))
             peak = "" if row.peak_mib is None else f"{row.peak_mib:9.1f}"
             lines.append(
-                f"{row.subject:30} {row.phase:22} {row.case:>11} {row.backend:14} {times} {row.ratio:6.3f} {peak}".rstrip()
+                f"{row.subject:36} {row.phase:22} {row.case:>11} {row.backend:14} {times} {row.ratio:6.3f} {peak}".rstrip()
             )
         return "\n".join([*lines, "times in ms; ratio: median over rounds to the baseline's time in the same round"])

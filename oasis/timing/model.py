@@ -19,10 +19,10 @@ from oasis.timing.attention import DENSE
 from oasis.timing.found import DTYPES, Found, Setting
 from oasis.timing.kernels import kernel_names
 from oasis.timing.machine import state
-from oasis.timing.measure import Measurement, measure_phases
 from oasis.timing.memory import peak_mib
 from oasis.timing.overhead import count_sections, overhead
 from oasis.timing.phases import TOTAL, Clock, cpu_clock, cuda_clock, own
+from oasis.timing.rounds import Measurement, measure_phases
 from oasis.timing.routings import table
 
 Clip = tuple[int, int, int]

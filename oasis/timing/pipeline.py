@@ -15,11 +15,11 @@ from oasis.timing import model, sdpa
 from oasis.timing.found import Found
 from oasis.timing.kernels import kernel_names
 from oasis.timing.machine import state
-from oasis.timing.measure import measure_phases
 from oasis.timing.memory import peak_mib
 from oasis.timing.model import Network
 from oasis.timing.overhead import count_sections, overhead
 from oasis.timing.phases import TOTAL, Clock, wall_clock
+from oasis.timing.rounds import measure_phases
 
 NAMES = ("decode", "network", "encode")
 _Item = TypeVar("_Item")

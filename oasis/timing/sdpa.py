@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from oasis.timing.measure import measure
+from oasis.timing.rounds import measure
 
 PLAIN = "sdpa"
 """On the CPU torch chooses the kernel itself."""

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from oasis.scaling import Crossover, Growth, amdahl, crossover, growth
+from oasis.timing.attention import PROBES
 from oasis.timing.found import Found
 from oasis.timing.phases import TOTAL
 from oasis.timings import Timing
@@ -19,10 +20,10 @@ def growths(found: Found, cases: Collection[str]) -> dict[str, Growth]:
 
 
 def crossovers(found: Found, cases: Collection[str]) -> dict[str, Crossover]:
-    """Return from which length on each candidate beats its baseline on this machine, where there are two lengths at least."""
+    """Return from which length on each routing beats its baseline on this machine, where there are two lengths at least."""
     points = {}
     for name, rows in _lengths(found, cases).items():
-        if rows[0].subject != rows[0].baseline:
+        if rows[0].subject not in (rows[0].baseline, *PROBES):
             points[name] = crossover([found.tokens[row.case] for row in rows], [row.ratio for row in rows])
     return points
 
