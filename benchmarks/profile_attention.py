@@ -27,9 +27,16 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-probe", action="store_true", help="leave out the probe")
 
 
+def whole_numbers(option: str, text: str) -> list[int]:
+    parts = text.split(",") if text else []
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise ValueError(f"{option} is {text!r}; allowed: whole numbers of at least 1 with commas between them, or nothing")
+    return [int(part) for part in parts]
+
+
 def run(args: argparse.Namespace, setting: Setting) -> None:
     base = Grid(*sizes("--grid", args.grid, 3))
-    lengths = [Grid(at_least_one("--frames", int(t)), base.h, base.w) for t in args.frames.split(",") if t]
+    lengths = [Grid(frames, base.h, base.w) for frames in whole_numbers("--frames", args.frames)]
     shapes = [Grid(base.t, *sizes("--sizes", text, 2)) for text in args.sizes.split(",") if text]
     request = attention.Request(
         grids=list(dict.fromkeys([base, *lengths, *shapes])),

@@ -34,7 +34,9 @@ def run(args: argparse.Namespace, setting: Setting) -> None:
         setting=setting,
     )
     found = model.profile(request)
-    lines = [f"{name}: free self-attention would make it {x:.2f} times as fast" for name, x in trends.ceilings(found).items()]
+    lines = []
+    for name, ceiling in trends.ceilings(found).items():
+        lines.append(f"{name}: self-attention is {1 - 1 / ceiling:.1%}; if it were free, {ceiling:.2f} times as fast (Amdahl)")
     lines += [f"{name}: {rate:.2f} frames/s without I/O" for name, rate in trends.frame_rates(found, io=False).items()]
     lines += [f"{name}: time grows as {fit}" for name, fit in trends.growths(found, list(found.tokens)).items()]
     lines += [f"{name} beats dense: {point}" for name, point in trends.crossovers(found, list(found.tokens)).items()]

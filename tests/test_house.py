@@ -50,6 +50,8 @@ TORCH_FREE = [
     "report.run",
     "routing",
     "rules",
+    "scaling",
+    "sections",
 ]
 
 

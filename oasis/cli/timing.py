@@ -67,9 +67,11 @@ def show(found: "Found", findings: Sequence[str], csv: Path | None) -> None:
     before, after = found.before, found.after
     assert before and after  # a profiler notes both
     slowed = {True: "slowed itself down", False: "did not slow itself down", None: "does not say whether it slowed itself down"}
-    busy = f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} cores busy"
     clocks = f"clocks {before.clocks_mhz} MHz before, {after.clocks_mhz} after"
-    print(f"{machine.processor(where.device)}: {clocks}; it {slowed[machine.throttled(before, after)]}; {busy}")
+    print(f"{machine.processor(where.device)}: {clocks}; it {slowed[machine.throttled(before, after)]}")
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > cores + 1:
+        print(f"THE MACHINE IS BUSY with other things (load {load:.1f} on {cores} cores): trust ratios only")
     if csv is not None:
         found.write(csv)
         print(csv)

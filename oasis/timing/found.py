@@ -79,6 +79,7 @@ class Found:
         """Write the rows below what is known of the machine."""
         assert self.before and self.after  # a profiler notes both
         about = fingerprint(self.setting.device, self.before, self.after, self.kernels, self.harness_overhead)
+        path.parent.mkdir(parents=True, exist_ok=True)
         timings.write(path, self.rows, about)
 
     def table(self, rows: Iterable[Timing] | None = None) -> str:

@@ -27,6 +27,7 @@ class Recorder:
         self.between = between
         self.names = names
         self.path: tuple[str, ...] = ()
+        self.begun: dict[tuple[str, ...], None] = {}
         self.spans: list[tuple[tuple[str, ...], Any, Any]] = []
 
     def section(self, name: str) -> AbstractContextManager[None]:
@@ -36,11 +37,10 @@ class Recorder:
         return _Span(self, name)
 
     def seconds(self) -> dict[str, float]:
-        """Return the seconds of each section by path, its spans added up, in the order in which they began to end."""
-        found: dict[str, float] = {}
+        """Return the seconds of each section by path, its spans added up, in the order in which they began first."""
+        found = {"/".join(path): 0.0 for path in self.begun}
         for path, start, stop in self.spans:
-            name = "/".join(path)
-            found[name] = found.get(name, 0.0) + self.between(start, stop)
+            found["/".join(path)] += self.between(start, stop)
         return found
 
 
@@ -54,6 +54,7 @@ class _Span:
     def __enter__(self) -> None:
         self.outside = self.recorder.path
         self.recorder.path = (*self.outside, self.name)
+        self.recorder.begun.setdefault(self.recorder.path)
         self.start = self.recorder.now()
 
     def __exit__(self, *_: object) -> None:

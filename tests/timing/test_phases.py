@@ -9,7 +9,7 @@ from little import network
 from oasis.sections import section
 from oasis.timing.phases import TOTAL, cpu_clock, own
 
-NETWORK = ["unshuffle", "dit/self-attention", "dit/cross-attention", "dit/mlp", "dit", "skip", "decoder", "bicubic"]
+NETWORK = ["unshuffle", "dit", "dit/self-attention", "dit/cross-attention", "dit/mlp", "skip", "decoder", "bicubic"]
 Tree = dict[str, "Tree"]
 trees = st.recursive(st.just({}), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=8)
 
