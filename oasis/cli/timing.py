@@ -28,14 +28,25 @@ def door(
     group.add_argument("--cold", action="store_true", help="flush the caches before every call")
     group.add_argument("--device", choices=("cpu", "cuda"), help="where to compute (cuda if there is one)")
     group.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="(cpu: float32, cuda: bfloat16)")
+    group.add_argument(
+        "--threads", metavar="N", type=int, help="of torch; 1 is the steadiest on a machine that others use, too"
+    )
     group.add_argument("--no-memory", action="store_true", help="leave out peak memory, which takes a fresh process each")
     group.add_argument("--csv", metavar="FILE", type=Path, help="write the rows to this file, too")
 
     def start() -> None:
         args = parser.parse_args(arguments)
+        if args.threads is not None:
+            _use_threads(at_least_one("--threads", args.threads))
         run(args, _setting(args))
 
     return status_of(start)
+
+
+def _use_threads(count: int) -> None:
+    import torch
+
+    torch.set_num_threads(count)
 
 
 def _setting(args: argparse.Namespace) -> "Setting":
@@ -60,7 +71,8 @@ def show(found: "Found", findings: Sequence[str], csv: Path | None) -> None:
     print(found.table(), *findings, sep="\n")
     where = found.setting
     for stopped, spread in found.endings.items():
-        print(f"rounds ended by {stopped}: medians of totals known to {spread:.1%} or better (95 % intervals)")
+        known = f"known to {spread:.1%} or better (95 % intervals)" if spread < float("inf") else "of a single call: not known"
+        print(f"rounds ended by {stopped}: medians of totals {known}")
     print(
         f"the harness itself takes {found.harness_overhead:.4%} of the shortest time; caches {'cold' if where.cold else 'warm'}"
     )
@@ -71,7 +83,7 @@ def show(found: "Found", findings: Sequence[str], csv: Path | None) -> None:
     print(f"{machine.processor(where.device)}: {clocks}; it {slowed[machine.throttled(before, after)]}")
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if load > cores + 1:
-        print(f"THE MACHINE IS BUSY with other things (load {load:.1f} on {cores} cores): trust ratios only")
+        print(f"THE MACHINE IS BUSY (load {load:.1f} on {cores} cores): trust ratios at most, and those of --threads 1")
     if csv is not None:
         found.write(csv)
         print(csv)

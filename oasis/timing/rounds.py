@@ -113,8 +113,10 @@ def median_spread(values: list[float]) -> float:
     """Return half the width of the median's 95 % confidence interval, as a share of the median.
 
     The interval lies between two order statistics (n -+ 1.96 sqrt(n)) / 2 places in, so that no distribution is assumed;
-    for few values it is their whole range.
+    for few values it is their whole range. One value says nothing: infinity.
     """
+    if len(values) == 1:
+        return math.inf
     ordered, n = sorted(values), len(values)
     half = 1.96 * math.sqrt(n) / 2
     low, high = max(math.floor(n / 2 - half) - 1, 0), min(math.ceil(n / 2 + half), n - 1)

@@ -26,6 +26,7 @@ def run(monkeypatch: pytest.MonkeyPatch, door: str, *arguments: str) -> int:
         ("profile_attention.py", ["--routing", "none.json"], "none.json: No such file"),
         ("profile_attention.py", ["--rounds", "0"], "--rounds is 0"),
         ("profile_attention.py", ["--spread", "0"], "positive spread"),
+        ("profile_attention.py", ["--threads", "0"], "--threads is 0"),
         ("profile_attention.py", ["--dtype", "int8"], "int8"),
         ("profile_model.py", ["--layers", "1"], "layers is 1 for 'tiny'"),
         ("profile_model.py", ["--clip", "17"], "--clip is '17'"),

@@ -1,3 +1,4 @@
+import math
 import statistics
 from collections.abc import Callable, Mapping
 
@@ -72,6 +73,7 @@ def test_the_spread_covers_the_true_median_95_times_in_100() -> None:
         assert half == pytest.approx((high - low) / 2)
         hits += low <= np.log(2) <= high
     assert 0.93 <= hits / 400 <= 1
+    assert median_spread([1.0]) == math.inf
 
 
 def test_cold_caches_are_flushed_before_every_call_and_outside_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
