@@ -28,9 +28,7 @@ def door(
     group.add_argument("--cold", action="store_true", help="flush the caches before every call")
     group.add_argument("--device", choices=("cpu", "cuda"), help="where to compute (cuda if there is one)")
     group.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="(cpu: float32, cuda: bfloat16)")
-    group.add_argument(
-        "--threads", metavar="N", type=int, help="of torch; 1 is the steadiest on a machine that others use, too"
-    )
+    group.add_argument("--threads", metavar="N", type=int, help="of torch; 1 is the steadiest on a shared machine")
     group.add_argument("--no-memory", action="store_true", help="leave out peak memory, which takes a fresh process each")
     group.add_argument("--csv", metavar="FILE", type=Path, help="write the rows to this file, too")
 
