@@ -51,6 +51,8 @@ TORCH_FREE = [
     "report.run",
     "routing",
     "rules",
+    "scaling",
+    "sections",
     "tiling",
     "cli.costing",
 ]
