@@ -66,6 +66,7 @@ def show(found: "Found", findings: Sequence[str], csv: Path | None) -> None:
     """Print the table, what follows from it, and how far to trust it; write the rows if a file is named."""
     from oasis.timing import machine
 
+    found.about["findings"] = list(findings)
     print(found.table(), *findings, sep="\n")
     where = found.setting
     for stopped, spread in found.endings.items():

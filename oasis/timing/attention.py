@@ -81,7 +81,7 @@ def candidate(case: Case, name: str, backend: str, patterns: tuple[Pattern, ...]
 def profile(request: Request) -> Found:
     """Time every grid and return a row for each of its candidates, the fastest dense backend first."""
     setting = request.setting
-    found = Found(setting=setting)
+    found = Found(setting=setting, about={"heads": request.heads, "head_dim": request.d})
     for grid in request.grids:
         case = _case(request, grid)
         named = _named(request, case)

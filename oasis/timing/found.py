@@ -41,8 +41,8 @@ class Found:
     """Rows, and how they came about.
 
     `kernels` of each subject; `harness_overhead`: the harness's own seconds as a share of the shortest time; `endings`: what
-    ended the rounds, and the widest spread of a median (see `median_spread`) there; `tokens` of each case; `before` and
-    `after`: the machine.
+    ended the rounds, and the widest spread of a median (see `median_spread`) there; `tokens` of each case; `about`: what rows
+    do not say of the subjects, and what follows from the rows, in words; `before` and `after`: the machine.
     """
 
     setting: Setting
@@ -51,6 +51,7 @@ class Found:
     harness_overhead: float = 0.0
     endings: dict[Stopped, float] = field(default_factory=dict)
     tokens: dict[str, int] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
     before: State | None = None
     after: State | None = None
 
@@ -80,7 +81,7 @@ class Found:
         assert self.before and self.after  # a profiler notes both
         about = fingerprint(self.setting.device, self.before, self.after, self.kernels, self.harness_overhead)
         path.parent.mkdir(parents=True, exist_ok=True)
-        timings.write(path, self.rows, about)
+        timings.write(path, self.rows, {**about, **self.about})
 
     def table(self, rows: Iterable[Timing] | None = None) -> str:
         """Return the rows as text."""

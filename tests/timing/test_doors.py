@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from oasis import timings
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -60,3 +62,6 @@ def test_a_profiler_prints_and_writes(
     for wanted in ("grows with length as tokens^", "beats dense:", "of the FLOPs", "caches cold", "MHz", str(out)):
         assert wanted in printed
     assert ",cold," in out.read_text()
+    about = timings.read(out)[1]
+    assert (about["heads"], about["head_dim"]) == (3, 8)
+    assert any("of the FLOPs" in finding for finding in about["findings"])
