@@ -1,15 +1,16 @@
-"""The candidates of profile_attention.py under pytest-benchmark: numbers to compare, nothing asserted on time."""
+"""Attention of the built-in sizes under pytest-benchmark: numbers to keep and compare, nothing asserted on time."""
 
-import profile_attention
 import pytest
-import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-NAMES = ["dense", "routed_third_each", "probe_log_sum_exps", "probe_all_statistics"]
+from oasis.grid import Grid
+from oasis.timing.attention import DENSE, PROBES, Case, candidate
+from oasis.timing.routings import THIRDS, shares
+from oasis.timing.sdpa import PLAIN
+
+CASE = Case(grid=Grid(5, 24, 40), heads=12, d=64, device="cpu", dtype="float32", dense=PLAIN)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [DENSE, "routed", *PROBES])
 def test_attention(benchmark: BenchmarkFixture, name: str) -> None:
-    torch.manual_seed(0)
-    run = profile_attention.candidates(profile_attention.GRID, profile_attention.HEADS, "cpu")[name]
-    benchmark.pedantic(run, rounds=5, warmup_rounds=1)
+    benchmark.pedantic(candidate(CASE, name, "folded", shares(THIRDS, CASE.heads)), rounds=5, warmup_rounds=1)

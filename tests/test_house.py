@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = (
+    "oasis/cost/README.md",
     "README.md",
     "DESIGN.md",
     "CONTRIBUTING.md",
@@ -53,6 +54,10 @@ TORCH_FREE = [
     "report.run",
     "routing",
     "rules",
+    "scaling",
+    "sections",
+    "tiling",
+    "cli.costing",
 ]
 
 

@@ -40,7 +40,7 @@ def _upscale(args: argparse.Namespace) -> None:
     from oasis.model import load_model
     from oasis.routing import RoutingTable
 
-    frames, height, width = sizes("--tile", args.tile, 3)
+    tiling = upscale.Tiling.of(*sizes("--tile", args.tile, 3))
     check_kind(args.output, folder=not args.output.suffix)
     if args.input.resolve() == args.output.resolve():
         raise ValueError(f"{args.output}: IN and OUT are the same; the input would be lost")
@@ -50,9 +50,6 @@ def _upscale(args: argparse.Namespace) -> None:
     loaded.model.to(device(args.device)).dit.backend = args.backend
     if not loaded.trained:
         print("RANDOM WEIGHTS: the output says nothing about a trained model", file=sys.stderr)
-    tiling = upscale.Tiling(
-        frames=frames, height=height, width=width, overlap_frames=min(4, frames // 4), overlap=min(8, height // 4, width // 4)
-    )
     taken = itertools.islice(video.stream(args.input), None if args.frames is None else at_least_one("--frames", args.frames))
     with tqdm(desc="upscaling", unit="frame", total=args.frames, delay=0.5, dynamic_ncols=True) as progress:
         video.write(args.output, upscale.upscale(loaded.model, taken, tiling, tick=progress.update), about.fps)

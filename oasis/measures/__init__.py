@@ -1,6 +1,7 @@
 """Every measure by its protocol name, and profiles: which measures a paper's tables mean. Data only."""
 
 import dataclasses
+import difflib
 import re
 
 from oasis.measures.dover import DOVER
@@ -14,6 +15,8 @@ __all__ = ["IRREPRODUCIBLE", "MEASURES", "PROFILES", "Irreproducible", "Measure"
 
 MEASURES = {measure.name: measure for measure in (*PIXEL, *PERCEPTUAL, *DOVER, *TEMPORAL)}
 THREE_FRAMES = (0, 50, 99)
+ONE_BY_ONE = {measure.name.partition("@")[0] for measure in (*PIXEL, *PERCEPTUAL)} - {"vmaf"} | {"sharpness"}
+"""Families whose measures look at frames one by one, so that frames may be left out; VMAF looks at motion too."""
 
 
 def find(name: str) -> Measure:
@@ -28,11 +31,16 @@ def find(name: str) -> Measure:
         stem, crop = crop_of(base)
         found = MEASURES.get(stem)
         if found is None:
-            raise ValueError(f"there is no measure {name!r}; `oasis metrics list` shows all of them")
+            near = difflib.get_close_matches(name, MEASURES, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"there is no measure {name!r}; `oasis metrics list` shows all of them{meant}")
         found = dataclasses.replace(found, what=f"{found.what}; {crop} pixels cut off every border")
     if numbers:
         if base.endswith("@tecogan"):
             raise ValueError(f"{name}: TecoGAN's protocol has a rule of its own for frames; -3f cannot be added")
+        if base.partition("@")[0] not in ONE_BY_ONE:
+            allowed = ", ".join(sorted(ONE_BY_ONE))
+            raise ValueError(f"{name}: it looks at frames in a row, which -3f does not leave; allowed before -3f: {allowed}")
         found = dataclasses.replace(found, what=f"{found.what}; frames {', '.join(map(str, numbers))} only")
     return dataclasses.replace(found, name=name)
 

@@ -14,6 +14,7 @@ def _dover(protocol: str, what: str) -> Measure:
         source="VQAssessment/DOVER@f1ddc96, dover.yml val-l1080p, evaluate_a_set_of_videos.py",
         licence="S-Lab-1.0, non-commercial (weights)",
         weights=("dover",),
+        version=2,
     )
 
 

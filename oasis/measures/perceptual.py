@@ -116,8 +116,8 @@ _QUALITY = (
         better="higher",
         needs="nothing",
         what="CLIP-IQA: CLIP RN50 without positions at full size, mean over 5 pairs of prompts (the paper has 1), 0..1; "
-        "other than pyiqa before 03/2023; depends on resolution. Not compared with published values: no weights were "
-        "at hand",
+        "other than pyiqa before 03/2023; depends on resolution. Equals OpenAI's package without positions within 1e-3, on "
+        "random weights; not compared with published values: no weights were at hand",
         source=f"{_PYIQA}; Wang et al. 2023",
         licence=PYIQA,
         weights=("clipiqa",),
@@ -128,7 +128,8 @@ _QUALITY = (
         better="higher",
         needs="nothing",
         what="MUSIQ trained on KonIQ-10k, about 0..100: all 32x32 patches of the full size and of copies with a longer "
-        "side of 384 and 224 (bicubic). Not compared with published values: no weights were at hand",
+        "side of 384 and 224 (bicubic). Equals a plain version of the paper within 1e-4, on random weights; not compared "
+        "with published values: no weights were at hand",
         source=f"{_PYIQA}; Ke et al. 2021",
         licence=PYIQA,
         weights=("musiq_koniq",),
@@ -139,7 +140,8 @@ _QUALITY = (
         better="higher",
         needs="nothing",
         what="MANIQA trained on KonIQ-10k, about 0..1: 20 crops of 224x224 from a regular 5x5 grid without its last row "
-        "(frames below 225 are enlarged). Not compared with published values: no weights were at hand",
+        "(frames below 225 are enlarged). Equals a plain version of the paper on a crop, on random weights; not compared "
+        "with published values: no weights were at hand",
         source=f"{_PYIQA} (KonIQ-10k, scale 0.8); Yang et al. 2022",
         licence=PYIQA,
         weights=("maniqa_koniq",),
@@ -198,7 +200,7 @@ _NATURAL = (
         better="higher",
         needs="nothing",
         what="NRQM (Ma et al.) of pyiqa's Y (rounded, 0..255), about 0..10, no border cut; a minute and 3 GiB for a frame "
-        "of 960x540. Not compared with MATLAB's: no parameters were at hand",
+        "of 960x540. Not compared with MATLAB's, nor its statistics with a second implementation: neither was at hand",
         source=f"{_PYIQA}; Ma et al. 2017",
         licence=PYIQA,
         weights=("nrqm",),

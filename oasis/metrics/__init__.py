@@ -18,8 +18,10 @@ MODULES = {
     "temporal": ("tof", "tlp", "flicker", "sharpness"),
     "boundaries": ("boundary",),
 }
-# Whether a clip has what they need shows only at its end: their failure must not take others along.
-ALONE = ("flicker",)
+# These share their work, by module or by flow. All others are alone, so that one that fails takes no other along: VIF is no
+# number on some frames, and whether anything stands still for flicker shows at a clip's end.
+TOGETHER = ("dover", "boundary")
+BY_PROTOCOL = ("ewarp", "ewarp_excess")
 _MODULE = {family: module for module, families in MODULES.items() for family in families}
 
 
@@ -39,7 +41,7 @@ def meters(names: Sequence[str], setting: Setting) -> tuple[list[Group], dict[st
     for name in names:
         _, numbers = frames_of(name)
         family = name.partition("@")[0]
-        groups.setdefault((_MODULE[family], numbers, name if family in ALONE else ""), []).append(name)
+        groups.setdefault((_MODULE[family], numbers, _shared(name)), []).append(name)
     made: list[Group] = []
     refused: dict[str, Exception] = {}
     for (module, numbers, _), members in groups.items():
@@ -47,6 +49,12 @@ def meters(names: Sequence[str], setting: Setting) -> tuple[list[Group], dict[st
         made += found
         refused |= misfits
     return made, refused
+
+
+def _shared(name: str) -> str:
+    """Return what measures of one module must have in common to be taken by one meter."""
+    family, _, protocol = name.partition("@")
+    return "" if family in TOGETHER else protocol if family in BY_PROTOCOL else name
 
 
 def _make(

@@ -18,8 +18,9 @@ from oasis.metrics.loading import load, readable
 
 Blind = Callable[[Frame], float]
 
-SMALLEST = {"niqe": 96, "brisque": 16, "nrqm": 40, "pi": 104}
-"""The shortest side, in pixels, that each family can be taken of: one block of NIQE, and a border of 4 around it for PI."""
+SMALLEST = {"niqe": 96, "brisque": 16, "nrqm": 45, "pi": 104}
+"""The shortest side, in pixels, that each family can be taken of: one block of NIQE, a border of 4 around it for PI, and what
+NRQM's steerable pyramid leaves a window of 11 pixels of."""
 
 
 def score(name: str) -> Score:

@@ -30,7 +30,7 @@ def make(names: Sequence[str], setting: Setting) -> Meter:
     """Return a meter of VMAF; `Unavailable` without an ffmpeg that has libvmaf, ValueError if the frames are too small."""
     check_size(NAME, SMALLEST, setting)
     program = shutil.which("ffmpeg")
-    if program is None or not _has_libvmaf(program):
+    if program is None or not has_libvmaf(program):
         raise Unavailable(
             f"{NAME} needs an ffmpeg with the filter libvmaf, and {program or 'none'} is on the PATH; "
             "static builds of ffmpeg have it, and so has the one in the package imageio-ffmpeg"
@@ -124,7 +124,8 @@ def _picture(output: Frame, reference: Frame) -> UInt8[ndarray, "3 hh w"]:
 
 
 @functools.cache
-def _has_libvmaf(program: str) -> bool:
+def has_libvmaf(program: str) -> bool:
+    """Return whether an ffmpeg has the filter libvmaf."""
     listing = subprocess.run([program, "-hide_banner", "-filters"], capture_output=True, text=True, check=False).stdout
     return any(line.split()[1:2] == ["libvmaf"] for line in listing.splitlines())
 

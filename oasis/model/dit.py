@@ -18,6 +18,7 @@ from oasis.configs import DiTConfig
 from oasis.grid import Grid
 from oasis.model.layers import MLP, LayerNorm, Projections, collapsed_bias, rotary_table, rotate, timestep_embedding
 from oasis.routing import GLOBAL, Pattern, RoutingTable
+from oasis.sections import section
 
 Probe = Callable[[int, Tensor, Tensor, Tensor], None]
 """Called once per layer with (layer, query, key, value), each "b heads n d", after the norms and the rotation."""
@@ -172,13 +173,17 @@ class Block(nn.Module):
         value = self.self_attention.project_value(y)
         if probe is not None:
             probe(layer, query, key, value)
-        x = x + self.self_attention.join(attend(query, key, value, patterns, grid, backend=backend)) * self_gate
+        with section("self-attention"):
+            y = attend(query, key, value, patterns, grid, backend=backend)
+        x = x + self.self_attention.join(y) * self_gate
 
-        query = self.cross_attention.project_query(self.cross_norm(x))
-        x = x + self.cross_attention.join(_attend_prompt(query, condition))
+        with section("cross-attention"):
+            query = self.cross_attention.project_query(self.cross_norm(x))
+            x = x + self.cross_attention.join(_attend_prompt(query, condition))
 
-        y = self.mlp_norm(x) * (1 + mlp_scale) + mlp_shift
-        return x + self.mlp(y) * mlp_gate
+        with section("mlp"):
+            y = self.mlp_norm(x) * (1 + mlp_scale) + mlp_shift
+            return x + self.mlp(y) * mlp_gate
 
 
 class Head(nn.Module):

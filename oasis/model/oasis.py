@@ -12,6 +12,7 @@ from oasis.configs import OasisConfig
 from oasis.model.dit import Condition, DiT, Probe
 from oasis.model.unshuffle import crop_clip, pad_clip, unshuffle
 from oasis.model.vae import SmallVAE, build_decoder
+from oasis.sections import section
 
 
 class Oasis(nn.Module):
@@ -41,19 +42,26 @@ class Oasis(nn.Module):
         The small VAE's latents hold little of a group of frames in strong motion or across a cut. What lies outside their
         span is taken from the bicubically upscaled `lq`, which for the latents' own part would be the worse guess.
         """
-        clip = self.vae.decode(latents)
+        with section("decoder"):
+            clip = self.vae.decode(latents)
         if not isinstance(self.vae, SmallVAE):
             return clip
         b, scale = lq.shape[0], self.config.scale
-        large = F.interpolate(rearrange(lq, "b c t h w -> (b t) c h w"), scale_factor=scale, mode="bicubic")
-        upscaled = rearrange(large, "(b t) c y x -> b c t y x", b=b)
-        return clip + upscaled - self.vae.decode_linearly(self.vae.encode(upscaled))
+        with section("bicubic"):
+            large = F.interpolate(rearrange(lq, "b c t h w -> (b t) c h w"), scale_factor=scale, mode="bicubic")
+            upscaled = rearrange(large, "(b t) c y x -> b c t y x", b=b)
+            return clip + upscaled - self.vae.decode_linearly(self.vae.encode(upscaled))
 
     def latents(self, lq: Float[Tensor, "b 3 t h w"], *, probe: Probe | None = None) -> Float[Tensor, "b c t4 h8 w8"]:
         """Return the normalised latents of padded LQ clips (`pad_clip`) in [-1, 1]."""
-        folded = unshuffle(lq, self.config.scale)
-        predicted = self.dit(folded, self.condition(), probe=probe)
-        return predicted if self.skip is None else self.skip(folded) + predicted * self.skip.residual_std[:, None, None, None]
+        with section("unshuffle"):
+            folded = unshuffle(lq, self.config.scale)
+        with section("dit"):
+            predicted = self.dit(folded, self.condition(), probe=probe)
+        if self.skip is None:
+            return predicted
+        with section("skip"):
+            return self.skip(folded) + predicted * self.skip.residual_std[:, None, None, None]
 
     def condition(self) -> Condition:
         """Return what timestep and prompt decide, from the folded constants where they exist."""

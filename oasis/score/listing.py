@@ -50,8 +50,11 @@ def _direction(measure: Measure) -> str:
 
 def here(measure: Measure) -> str:
     """Return whether a measure can be taken on this machine, as far as weights and programs go."""
-    if measure.name.startswith("vmaf") and not shutil.which("ffmpeg"):
-        return "no ffmpeg"
+    if measure.name.startswith("vmaf"):
+        from oasis.metrics import vmaf  # imports torch, which takes seconds
+
+        program = shutil.which("ffmpeg")
+        return "no ffmpeg" if program is None else "yes" if vmaf.has_libvmaf(program) else "no libvmaf"
     states = {weights.state(name) for name in measure.weights}
     return "wrong weights" if "wrong" in states else "no weights" if "missing" in states else "yes"
 

@@ -128,6 +128,21 @@ def test_imqualitys_brisque_lies_where_it_was_seen(folder: Path, shared: Shared)
     assert good < 10 < 30 < bad < 60 < worst < 71  # about what shared/data/MANIFEST.csv says of Vid4
 
 
+def test_imqualitys_brisque_is_its_regression_on_piqs_statistics(folder: Path, shared: Shared) -> None:
+    (folder / "brisque_svr.npz").symlink_to(shared("data/weights/brisque_svr.npz"))
+    small = picture(24, 30, seed=1)[0]
+    smooth = cv2.GaussianBlur(cv2.resize(small, (120, 96), interpolation=cv2.INTER_CUBIC), (0, 0), 1)
+    luma = torch.from_numpy((smooth @ np.array([0.299, 0.587, 0.114])).round().astype(np.float32))[None, None]
+    theirs = sys.modules["piq.brisque"]
+    half = theirs.imresize(luma, sizes=(48, 60))
+    seen = torch.cat([theirs._natural_scene_statistics(scale) for scale in (luma, half)], dim=-1)[0].numpy()
+    model = np.load(folder / "brisque_svr.npz")
+    scaled = 2 * (seen - model["feat_min"]) / (model["feat_max"] - model["feat_min"]) - 1
+    kernels = [np.exp(-float(model["gamma"]) * np.square(scaled - vector).sum()) for vector in model["sv"]]
+    expected = float(np.dot(model["sv_coef"].ravel(), kernels)) - float(model["rho"])
+    assert measured(["brisque@imquality"], smooth[None])["brisque@imquality"].value == pytest.approx(expected, abs=0.1)
+
+
 def test_pyiqas_brisque_equals_piqs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(0)
     model = (torch.randn(50, generator=generator), torch.rand(50, 36, generator=generator) * 2 - 1)
@@ -148,6 +163,18 @@ def test_pi_is_made_of_nrqm_and_niqe_of_matlabs_luma(folder: Path, shared: Share
     inner = measured(["niqe@basicsr"], frames[:, 4:-4, 4:-4])["niqe@basicsr"].value  # the same parameters
     assert whole["nrqm@pyiqa"] == pytest.approx(7 + 0.5)
     assert whole["pi@pyiqa"] == pytest.approx((10 - 7.5 + inner) / 2, abs=1e-3)
+
+
+def test_the_smallest_frames_are_measured(folder: Path, shared: Shared) -> None:
+    save_nrqm(folder / "NRQM_model.mat")
+    torch.save((torch.ones(2), torch.rand(2, 36)), folder / "brisque_svm_weights.pth")
+    for file in ("niqe_pris_params.npz", "niqe_modelparameters.mat", "brisque_svr.npz"):
+        (folder / file).symlink_to(shared(f"data/weights/{file}"))
+    for name in ("nrqm@pyiqa", "pi@pyiqa", "niqe@pyiqa", "niqe@basicsr", "brisque@pyiqa", "brisque@imquality"):
+        side = perceptual.SMALLEST[name.partition("@")[0]]
+        assert np.isfinite(measured([name], picture(side, side))[name].value), name
+        with pytest.raises(ValueError, match=f"too small for {name}, which needs {side} on each side"):
+            measured([name], picture(side, side - 1))
 
 
 def save_nrqm(path: Path) -> None:
@@ -234,12 +261,15 @@ def test_clip_iqa_takes_openais_archive(folder: Path, monkeypatch: pytest.Monkey
     found = measured(["clipiqa@pyiqa"], frames)["clipiqa@pyiqa"].value
     with loading.clip_importable():
         import clip
+        from clip.model import CLIP as OpenAI
     prompts = ["Good image", "bad image", "Sharp image", "blurry image", "sharp edges", "blurry edges"]
     prompts += ["High resolution image", "low resolution image", "Noise-free image", "noisy image"]
     mean, std = torch.tensor([[0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]])[..., None, None]
     with torch.no_grad():
-        halved = small.half().float().eval()  # OpenAI's weights are stored in float16
-        logits, _ = halved((Frame(frames[0]).tensor - mean) / std, clip.tokenize(prompts), pos_embedding=False)
+        theirs = OpenAI(16, 64, (1, 1, 1, 1), 2, None, 77, 49408, 64, 1, 1)  # of the package, not pyiqa's copy
+        theirs.load_state_dict({name: value.half().float() for name, value in state.items()})  # stored in float16
+        theirs.eval().visual.attnpool.positional_embedding = nn.Parameter(torch.zeros(1 * 2 + 1, 64))  # 40x70 at 1/32
+        logits, _ = theirs((Frame(frames[0]).tensor - mean) / std, clip.tokenize(prompts))
     assert found == pytest.approx(float(logits.reshape(5, 2).softmax(dim=1)[:, 0].mean()), abs=1e-3)
 
     lacking = {name: value for name, value in state.items() if name != "visual.bn1.weight"}

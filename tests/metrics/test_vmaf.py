@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oasis.measures import MEASURES
 from oasis.metrics import vmaf
 from oasis.metrics.frames import Frame
 from oasis.metrics.meter import Meter, Setting, Unavailable
+from oasis.score import listing
 
 LISTING = " .. libvmaf           VV->V      Calculate the VMAF between two video streams."
 # Scores a pair by the mean absolute difference of the two halves of each picture's first plane, and writes libvmaf's log.
@@ -71,6 +73,15 @@ def test_without_libvmaf_it_is_unavailable(tmp_path: Path, monkeypatch: pytest.M
         meter()
 
 
+def test_the_list_says_whether_an_ffmpeg_has_libvmaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert listing.here(MEASURES[vmaf.NAME]) == "no ffmpeg"
+    for name, filters, said in (("with", LISTING, "yes"), ("without", " ... vmafmotion  V->V  Motion.", "no libvmaf")):
+        (tmp_path / name).mkdir()
+        install(tmp_path / name, monkeypatch, filters=filters)
+        assert listing.here(MEASURES[vmaf.NAME]) == said
+
+
 @pytest.mark.parametrize(
     ("value", "last", "sentence"),
     [
@@ -115,7 +126,7 @@ def test_luma_is_of_bt709_in_limited_range(rgb: list[int]) -> None:
 
 
 @pytest.mark.skipif(
-    not (shutil.which("ffmpeg") and vmaf._has_libvmaf(str(shutil.which("ffmpeg")))), reason="no ffmpeg with libvmaf on the PATH"
+    not (shutil.which("ffmpeg") and vmaf.has_libvmaf(str(shutil.which("ffmpeg")))), reason="no ffmpeg with libvmaf on the PATH"
 )
 def test_the_real_vmaf_equals_ffmpeg_on_two_files(tmp_path: Path) -> None:
     random = np.random.default_rng(0)

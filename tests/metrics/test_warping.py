@@ -185,6 +185,24 @@ def test_ground_truth_has_little_error_and_blur_has_less(name):
         assert soft[excess].value == pytest.approx(soft[plain].value - true[plain].value)
 
 
+def test_errors_by_dis_are_those_of_plain_code():
+    clip = builtin.make("chelsea-zoom", frames=2, height=64, width=96).hr
+    soft = [cv2.GaussianBlur(frame, (0, 0), 1) for frame in clip]
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+    def plain(seen, scored):
+        first, second = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in seen)
+        forward, backward = dis.calc(first, second, None), dis.calc(second, first, None)
+        error = (plain_warp(scored[1] / 255, forward.astype(np.float64)) - scored[0] / 255) ** 2
+        return 1000 * error[~plain_occluded(forward, backward)].mean()
+
+    found = measured([f"{family}@dis-full-occ-x1000" for family in ("ewarp", "ewarp_excess")], soft, clip)
+    assert found["ewarp@dis-full-occ-x1000"].value == pytest.approx(plain(clip, soft), rel=1e-6)
+    assert found["ewarp_excess@dis-full-occ-x1000"].value == pytest.approx(plain(clip, soft) - plain(clip, clip), rel=1e-6)
+    output = measured(["ewarp@dis-output-full-occ-x1000"], soft)["ewarp@dis-output-full-occ-x1000"]
+    assert output.value == pytest.approx(plain(soft, soft), rel=1e-6)
+
+
 def test_exact_motion_leaves_out_cuts_and_dis_does_not():
     clip = builtin.make("rocket-hubble-cut", frames=6, height=64, width=96)
     facts = dict(true_flow=lambda t: (clip.flow[t], clip.occluded[t]), cuts=tuple(clip.cut))
@@ -204,6 +222,36 @@ def test_flow_of_the_output_and_of_the_reference_differ():
     found = measured(names, frozen, clip)
     assert found[names[1]].value == measured(names[1:], frozen)[names[1]].value == pytest.approx(0, abs=1e-9)
     assert found[names[0]].value > 10
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "of", "sees", "half"),
+    [
+        ("lai-full-occ", flow.TORCHVISION, "reference", (-1, 1), False),
+        ("lai-output-full-occ", flow.TORCHVISION, "output", (-1, 1), False),
+        ("dove-half-occ", flow.TORCHVISION, "output", (-1, 1), True),
+        ("dove-exact-half-occ", flow.THINGS, "output", (-1, 2 / 255 - 1), True),
+    ],
+)
+def test_raft_is_shown_what_its_protocol_says(name, network, of, sees, half, monkeypatch):
+    shown = []
+
+    def still(first, second, num_flow_updates):
+        assert num_flow_updates == 20
+        shown.append((first, second))
+        return [torch.zeros(1, 2, *first.shape[-2:])]
+
+    monkeypatch.setattr(flow, "raft", lambda name, device: {network: still}[name])
+    clips = {"output": moving(2, 1, 0, (264, 296)), "reference": moving(2, 2, 1, (264, 296), seed=1)}
+    found = measured([f"ewarp@{name}-x1000"], clips["output"], clips["reference"])[f"ewarp@{name}-x1000"]
+    low, high = sees
+    pair = [(plain_half(rgb) if half else rgb / 255) * (high - low) + low for rgb in clips[of]]
+    for seen, wanted in zip(shown, (pair, pair[::-1]), strict=True):  # forward, then backward
+        for image, expected in zip(seen, wanted, strict=True):
+            assert np.abs(image[0].numpy().transpose(1, 2, 0) - expected).max() < 1e-5
+    earlier, later = ((plain_half(rgb) if half else rgb / 255) for rgb in clips["output"])
+    scale = 3 if half else 1  # a sum over R, G and B, not a mean
+    assert found.value == pytest.approx(1000 * scale * ((later - earlier) ** 2).mean(), rel=1e-5)
 
 
 def test_what_is_missing_is_said(tmp_path, monkeypatch):

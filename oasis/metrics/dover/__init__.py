@@ -14,6 +14,7 @@ from oasis import weights
 from oasis.metrics.dover.network import Dover, load
 from oasis.metrics.dover.views import FRAMES, SIDE, View, draw
 from oasis.metrics.frames import Frame
+from oasis.metrics.framewise import exact
 from oasis.metrics.meter import Result, Setting, Unavailable
 
 DRAWS = 5
@@ -83,12 +84,12 @@ class Views:
         ]
         return {name: Result(value=statistics.fmean(score(name, raw) for raw in raws)) for name in self._names}
 
-    @torch.inference_mode()
     def _raw(self, view: View) -> float:
         """Return the mean of the score map of one view."""
         clip = rearrange(torch.from_numpy(self._pictures[view]), "t h w c -> c t h w").to(self._setting.device)
         branch = self._network.technical if view.branch == "technical" else self._network.aesthetic
-        raw = float(branch(clip).mean())
+        with exact():
+            raw = float(branch(clip).mean())
         if not math.isfinite(raw):
             raise ValueError(f"{self._setting.clip}: DOVER's {view.branch} branch gives {raw}")
         return raw

@@ -100,6 +100,15 @@ def test_draws_are_five_follow_the_clips_name_and_leave_other_random_numbers_alo
     assert np.array_equal(np.random.get_state()[1], states[1])
 
 
+def test_networks_run_in_full_float32(here: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # torch's default, which would move scores on a GPU
+    seen = []
+    for branch in ("technical", "aesthetic"):
+        monkeypatch.setattr(here, branch, lambda clip: seen.append(torch.backends.cudnn.allow_tf32) or clip.float())
+    scores(clip(2, 40, 40))
+    assert seen and not any(seen)
+
+
 def test_equal_views_and_branches_nobody_asked_for_are_not_computed(here: Stand) -> None:
     scores(clip(2, 240, 330))
     assert sorted(here.passes) == ["aesthetic"] + ["technical"] * 15
