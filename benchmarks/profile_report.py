@@ -12,7 +12,8 @@ import numpy as np
 import yaml
 
 from oasis import measures, results
-from oasis.report.board import rows, statistics
+from oasis.report.board import rows
+from oasis.report.board.write import write_board
 from oasis.results import Score
 
 MEASURES = [
@@ -89,8 +90,9 @@ def main() -> None:
         total = args.methods * args.datasets * args.clips * len(MEASURES)
         print(f"{total} rows in {args.methods * args.datasets} files")
         loaded = timed("load", lambda: rows.load(root / "results", root / "methods"))
-        timed("summary", lambda: statistics.summary(loaded.scores))
-        timed("comparisons", lambda: statistics.comparisons(loaded.scores))
+        timed("summary", lambda: loaded.summary)
+        timed("comparisons", lambda: loaded.comparisons)
+        timed("write", lambda: write_board(loaded, root))
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def _report(args: argparse.Namespace) -> int:
         card, *scores = args.check or [None]
         places = (args.results, args.methods)
         found = check.contribution(card, scores, *places) if card else check.folder(*places)
-        print("\n".join([*found, "nothing is wrong"]))
+        print("\n".join([*found, "nothing is refused"]))
         return 0
     loaded = rows.load(args.results, args.methods)
     if args.compare:

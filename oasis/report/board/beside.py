@@ -12,22 +12,23 @@ COLUMNS = ["method", "dataset", "reported_dataset", *PRINTED, *OURS, "differs", 
 
 
 def against_reported(rows: Rows, summary: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per reported number of a method that has scores on the same data set, sorted by data set and metric.
+    """Return one row per reported number that a method's scores on the same data set can, or never can, be held against.
 
     `metric, value, protocol, source` are as printed; `measure, mean, kind` are ours, "" and NaN where no measure of ours is
     what was printed, and `factor` times our mean is in the printed unit. `differs` is True where the definition is not known
-    to be the same; `flag` says why in words, and what is known of the input, which may differ all the same.
+    to be the same; `flag` says why in words, and what is known of the input, which may differ all the same. Methods are found
+    by the title or the name of their card, in any case. Sorted by data set, metric, method.
     """
     names = {text.casefold(): card.name for card in rows.cards.values() for text in (card.title, card.name)}
     found = []
     for row in rows.reported.to_dict("records"):
         method = names.get(row["method"].casefold())
-        ours = summary[(summary["method"] == method) & (summary["dataset"] == row["card"])]
-        if method is None or ours.empty:
+        if method is None or pd.isna(row["card"]):
             continue
-        same = ours[ours["measure"] == row["measure"]]
-        sides = same.to_dict("records") or [{"measure": "", "mean": math.nan, "kind": "", "n_ok": 0, "n_expected": 0}]
-        found += [_beside(row, method, side) for side in sides]
+        ours = summary[(summary["method"] == method) & (summary["dataset"] == row["card"])]
+        if pd.isna(row["measure"]) and len(ours):
+            found.append(_beside(row, method, {"measure": "", "mean": math.nan, "kind": "", "n_ok": 0, "n_expected": 0}))
+        found += [_beside(row, method, side) for side in ours[ours["measure"] == row["measure"]].to_dict("records")]
     frame = pd.DataFrame(found, columns=COLUMNS)
     return frame.sort_values(["dataset", "metric", "method", "protocol", "source", "kind"], kind="stable", ignore_index=True)
 
@@ -51,6 +52,4 @@ def _flag(row: dict, ours: dict) -> str:
         "unknown": f"the definition is not known: {row['note']}",
         "irreproducible": f"nobody can reproduce this column: {row['note']}",
     }[row["status"]]
-    if row["measure"] and not ours["measure"]:
-        said += f"; {row['measure']} was not measured"
     return f"{said}; input: {row['card_note']}"

@@ -57,7 +57,8 @@ def reported(rows: Rows) -> Iterator[Board]:
 def _measured(dataset: str, kind: str, part: pd.DataFrame) -> Board:
     columns = sorted(part["measure"].unique())
     better = part.drop_duplicates("measure").set_index("measure")["better"]
-    cells = {(row["method"], row["measure"]): _cell(row) for row in part.to_dict("records")}
+    ranked = part.groupby("measure")["rank"].count()
+    cells = {(row["method"], row["measure"]): _cell(row, ranked[row["measure"]] > 1) for row in part.to_dict("records")}
     policies = part[~part["align"].isin(("none", ""))].drop_duplicates(["method", "align"])
     notes = [f"{row['method']} was scored under --align {row['align']}" for row in policies.to_dict("records")]
     return Board(
@@ -72,7 +73,7 @@ def _measured(dataset: str, kind: str, part: pd.DataFrame) -> Board:
     )
 
 
-def _cell(row: dict) -> Cell:
+def _cell(row: dict, marked: bool) -> Cell:
     clips = f"{row['n_ok']}/{row['n_expected']}"
     aligned = "" if row["align"] in ("none", "") else "aligned"
     if not row["complete"]:
@@ -81,9 +82,14 @@ def _cell(row: dict) -> Cell:
     bounds = f"[{number(row['low'], digits)}, {number(row['high'], digits)}]" if np.isfinite(row["low"]) else ""
     ranked = not pd.isna(row["rank"])
     place = _rank(row) if ranked else ""
-    mark: Mark = {1: "best", 2: "second"}.get(row["rank"], "") if ranked else ""  # type: ignore[assignment]
+    mark: Mark = _mark(row["rank"]) if ranked and marked else ""
     note = row["apart"] or aligned
     return Cell(value=number(row["mean"], digits), interval=bounds, rank=place, clips=clips, mark=mark, note=note)
+
+
+def _mark(rank: float) -> Mark:
+    """Return the mark of a rank; where two are best there is no second."""
+    return "best" if rank == 1 else "second" if rank == 2 else ""
 
 
 def _rank(row: dict) -> str:
@@ -106,12 +112,13 @@ def _reported(dataset: str, protocol: str, source: str, part: pd.DataFrame) -> B
     for name in columns:
         rows = part[part["metric"] == name]
         first = rows.iloc[0]
-        heads.append(f"{name} {'↑' if first['higher_is_better'] else '↓'}")
+        warning = " (irreproducible)" if first["status"] == "irreproducible" else ""
+        heads.append(f"{name} {'↑' if first['higher_is_better'] else '↓'}{warning}")
         notes.append(f"{name}: {_meaning(first)}")
         digits = max(_decimals(value) for value in rows["value"])
         ranks = rows["value"].rank(method="min", ascending=not first["higher_is_better"])
         for method, value, rank in zip(rows["method"], rows["value"], ranks, strict=True):
-            mark: Mark = ("best" if rank == 1 else "second" if rank == 2 else "") if len(rows) > 1 else ""
+            mark: Mark = _mark(rank) if len(rows) > 1 else ""
             cells[method, name] = Cell(value=number(value, digits), mark=mark)
     return Board(
         dataset=dataset,

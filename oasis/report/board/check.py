@@ -6,14 +6,14 @@ from pathlib import Path
 import pandas as pd
 
 from oasis import methods
-from oasis.report.board import rows, scorefile, statistics
+from oasis.report.board import rows, scorefile
 from oasis.report.board.rows import Rows
 
 
 def folder(results: Path, cards: Path) -> Iterator[str]:
     """Yield what a whole folder of reports holds, and what is not compared; ValueError for what is refused."""
     loaded = rows.load(results, cards)
-    yield from _said(loaded, statistics.summary(loaded.scores))
+    yield from _said(loaded, loaded.summary)
     without = sorted(set(loaded.cards) - set(loaded.scores["method"].cat.categories))
     if without:
         yield f"note: cards without scores: {', '.join(without)}"
@@ -42,7 +42,7 @@ def contribution(card: Path, scores: Sequence[Path], results: Path, cards: Path)
     found += [(path, "measured by others") for path in scores if path.resolve() not in inside]
     loaded = rows.assemble(results, found, known | {added.name: added})
     names = {name for path, name in ((path, rows.relative(path, results)) for path, _ in found) if path.resolve() in given}
-    summary = statistics.summary(loaded.scores)
+    summary = loaded.summary
     yield from _said(loaded, summary[summary["file"].isin(names)], names)
 
 

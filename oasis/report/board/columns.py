@@ -18,8 +18,10 @@ class Columns:
     def add(self, texts: Mapping[str, Sequence[str]], numbers: Mapping[str, NDArray]) -> None:
         """Add rows: every column of texts and of numbers, all of one length."""
         for name, seen in self.seen.items():
-            codes = [seen.setdefault(text, len(seen)) for text in texts[name]]
-            self.codes[name].append(np.array(codes, dtype=np.int32))
+            column = texts[name]
+            for text in dict.fromkeys(column):
+                seen.setdefault(text, len(seen))
+            self.codes[name].append(np.fromiter(map(seen.__getitem__, column), dtype=np.int32, count=len(column)))
         for name, parts in self.numbers.items():
             parts.append(numbers[name])
 

@@ -6,7 +6,6 @@ from typing import Any
 import pandas as pd
 
 from oasis import measures
-from oasis.report.board import statistics
 from oasis.report.board.boards import number
 from oasis.report.board.rows import Rows
 
@@ -22,7 +21,7 @@ def lines(rows: Rows, one: str, two: str) -> Iterator[str]:
             raise ValueError(f"there are no scores of a method {name!r}; allowed: {', '.join(known) or 'none yet'}")
     if one == two:
         raise ValueError(f"both methods are {one!r}; allowed: two methods")
-    found = statistics.comparisons(rows.scores)
+    found = rows.comparisons
     first, second = sorted((one, two))
     found = found[(found["method_a"] == first) & (found["method_b"] == second)]
     if found.empty:

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-import pandas as pd
-
 from oasis.report.board.boards import Board, Cell, measured, reported
 from oasis.report.board.rows import Rows
 
@@ -33,7 +31,7 @@ _CHARACTERS = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     '"': r"\textquotedbl{}",
-    "'": r"\textquotesingle{}",
+    "*": "{*}",  # \\* at the start of a row means something else
     "`": r"\textasciigrave{}",
     "-": "{-}",
     "[": "{[}",
@@ -45,11 +43,11 @@ _CHARACTERS = {
 }
 
 
-def text(rows: Rows, summary: pd.DataFrame) -> str:
+def text(rows: Rows) -> str:
     """Return a document with a table for every data set and kind of value."""
     titles = {name: card.title for name, card in rows.cards.items()}
     lines = [_START]
-    for board in measured(summary):
+    for board in measured(rows.summary):
         lines += _tables(board, titles)
     for board in reported(rows):
         lines += _tables(board, {})

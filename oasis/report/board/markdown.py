@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any
 from urllib.parse import quote
 
@@ -31,9 +32,9 @@ methods: [comparisons.csv](comparisons.csv).
 """
 
 
-def text(rows: Rows, summary: pd.DataFrame, comparisons: pd.DataFrame, beside: pd.DataFrame) -> str:
-    """Return the whole page."""
-    return "\n".join([_HEAD, *_measured(rows, summary, comparisons), *_beside(beside), *_reported(rows), *_ending(rows)])
+def text(rows: Rows, beside: pd.DataFrame) -> str:
+    """Return the whole page; `beside` holds reported numbers beside ours."""
+    return "\n".join([_HEAD, *_measured(rows), *_beside(beside), *_reported(rows), *_ending(rows)])
 
 
 def escape(words: object) -> str:
@@ -53,31 +54,40 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
     yield ""
 
 
-def _measured(rows: Rows, summary: pd.DataFrame, comparisons: pd.DataFrame) -> Iterator[str]:
-    if summary.empty:
+def _measured(rows: Rows) -> Iterator[str]:
+    if rows.summary.empty:
         yield "Nothing has been measured yet.\n"
-    dataset = None
-    for board in measured(summary):
-        if board.dataset != dataset:
-            if dataset is not None:
-                yield from _compared(dataset, summary, comparisons)
-            dataset = board.dataset
-            yield f"## {escape(dataset)}\n"
-        yield f"### {escape(dataset)}, {board.kind}\n"
-        yield from table(
-            ["method", *map(escape, board.heads)],
-            ([_method(rows, name), *map(_cell, cells)] for name, cells in board.rows),
-        )
-        yield from _listed(board.notes)
-    if dataset is not None:
-        yield from _compared(dataset, summary, comparisons)
+    for dataset, boards in groupby(measured(rows.summary), key=lambda board: board.dataset):
+        yield f"## {escape(dataset)}\n"
+        for board in boards:
+            yield f"### {escape(dataset)}, {board.kind}\n"
+            head = ["method", *map(escape, board.heads)]
+            yield from table(head, ([_method(rows, name), *map(_cell, cells)] for name, cells in board.rows))
+            yield from _sources(rows, board)
+        yield from _compared(dataset, rows.summary, rows.comparisons)
 
 
 def _method(rows: Rows, name: str) -> str:
     card = rows.cards[name]
     venue = f" ({escape(card.venue)})" if card.venue else ""
     title = escape(card.title)
-    return (f"[{title}]({quote(card.link, safe=':/?&=#%~+,;@')})" if card.link else title) + venue
+    return (f"[{title}]({_address(card.link)})" if card.link else title) + venue
+
+
+def _sources(rows: Rows, board: Board) -> Iterator[str]:
+    """Yield what ran each method and where its rows are."""
+    part = rows.summary[(rows.summary["dataset"] == board.dataset) & (rows.summary["kind"] == board.kind)]
+    for name, _ in board.rows:
+        card = rows.cards[name]
+        size = "" if card.parameters is None else f"; {card.parameters:,} parameters"
+        said = escape(f"{card.title}: {card.ran_by}{size}{f'; {card.note}' if card.note else ''}; rows: ")
+        places = part.loc[part["method"] == name, "file"].unique()
+        yield f"- {said}{', '.join(f'[{escape(place)}]({_address(place)})' for place in places)}"
+    yield from _listed(board.notes) if board.notes else [""]
+
+
+def _address(text: str) -> str:
+    return quote(text, safe=":/?&=#%~+,;@")
 
 
 def _cell(cell: Cell) -> str:
@@ -99,24 +109,24 @@ def _compared(dataset: str, summary: pd.DataFrame, comparisons: pd.DataFrame) ->
     yield f"### {escape(dataset)}, pairs of methods\n"
     yield f"Wilcoxon's signed-rank test over clips, Holm's correction for all pairs of one measure, p below {ALPHA}.\n"
     for measure, part in found.groupby("measure", observed=True, sort=True):
-        digits = measures.find(str(measure)).digits
         entries = len(summary[(summary["dataset"] == dataset) & (summary["measure"] == measure)])
+        shown = part[part["better"] != "neither"]
         if entries > SMALL:
-            said = (
-                f"{len(part)} pairs, {int((part['better'] != 'neither').sum())} of them with a difference; see comparisons.csv"
-            )
+            yield f"- {escape(measure)}: {len(shown)} of {len(part)} pairs differ; see [comparisons.csv](comparisons.csv)"
         else:
-            said = "; ".join(_pair(row, digits) for row in part[part["better"] != "neither"].to_dict("records")) or _none(part)
-        yield f"- {escape(measure)}: {said}"
+            yield f"- {escape(measure)}:{'' if len(shown) else ' ' + _none(part)}"
+            yield from (f"  - {_pair(row, measures.find(str(measure)).digits)}" for row in shown.to_dict("records"))
     yield ""
 
 
 def _pair(row: dict[str, Any], digits: int) -> str:
-    names = [escape(row[f"method_{side}"]) + _of(row[f"kind_{side}"]) for side in ("a", "b")]
-    winner, other = names if row["better"] == "a" else reversed(names)
-    change = f"a - b = {number(row['difference'], digits)} [{number(row['low'], digits)}, {number(row['high'], digits)}], "
-    said = "" if pd.isna(row["difference"]) else change.replace("a - b", f"{names[0]} - {names[1]}")
-    return f"**{winner}** better than {other} ({said}{row['n']} clips, p = {row['p_holm']:.2g})"
+    """Return who is better by how much; the difference is taken from the better one's side."""
+    names = {side: escape(row[f"method_{side}"]) + _of(row[f"kind_{side}"]) for side in ("a", "b")}
+    winner, other, sign = ("a", "b", 1) if row["better"] == "a" else ("b", "a", -1)
+    low, high = sorted((sign * row["low"], sign * row["high"]))
+    by = f"{number(sign * row['difference'], digits)} [{number(low, digits)}, {number(high, digits)}], "
+    said = "" if pd.isna(row["difference"]) else by
+    return f"**{names[winner]}** better than {names[other]}: {said}{row['n']} clips, p = {row['p_holm']:.2g}"
 
 
 def _of(kind: str) -> str:
@@ -136,8 +146,8 @@ def _beside(beside: pd.DataFrame) -> Iterator[str]:
     if beside.empty:
         return
     yield "## Reported beside measured\n"
-    yield "Where a row says *differs*, the two protocols are not known to be the same and the numbers cannot be compared.\n"
-    head = ("data set", "method", "reported", "protocol and source", "ours", "clips", "protocols", "why")
+    yield "Where the definition is not *the same*, two numbers cannot be compared; where the input differs, not exactly.\n"
+    head = ("data set", "method", "reported", "protocol and source", "ours", "clips", "definition and input")
     yield from table(head, (_side(row) for row in beside.to_dict("records")))
 
 
@@ -154,8 +164,7 @@ def _side(row: dict[str, Any]) -> list[str]:
         f"{escape(row['protocol'])}; {escape(row['source'])}",
         ours,
         f"{row['n_ok']}/{row['n_expected']}" if row["measure"] else "",
-        "**differs**" if row["differs"] else "same",
-        escape(row["flag"]),
+        ("**protocols differ**: " if row["differs"] else "") + escape(row["flag"]),
     ]
 
 
@@ -163,7 +172,7 @@ def _reported(rows: Rows) -> Iterator[str]:
     boards = list(reported(rows))
     if boards:
         yield "## Reported\n"
-        yield "Copied from where they were printed. Tables of other protocols or sources cannot be compared with one another.\n"
+        yield "Copied from where they were printed. Numbers of two tables cannot be compared with each other.\n"
     for board in boards:
         yield f"### {escape(board.dataset)}, reported: {escape(board.protocol)}\n"
         yield f"Source: {escape(board.source)}\n"

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-RESAMPLES = 2001
-LOW, HIGH = 50, 1950
+RESAMPLES = 1001
+LOW, HIGH = 25, 975
 """Order statistics at 2.5 % and 97.5 % of the resamples: whole numbers, so that nothing is interpolated."""
 Values = NDArray[np.float64]
 
@@ -36,6 +36,24 @@ def interval(resampled: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDA
     """Return the bounds of the 95 % interval of every row (..., RESAMPLES)."""
     ordered = np.sort(resampled, axis=-1)  # faster than np.partition with its two places
     return ordered[..., LOW], ordered[..., HIGH]
+
+
+def difference_intervals(values: Values) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the bounds of the 95 % interval of the difference of every pair of rows (0, 1), (0, 2), ... (1, 2), ...
+
+    Differences are taken in float64 and sorted as float32: seven digits, in half the time.
+    """
+    resampled = means(values)
+    space = np.empty((len(values) - 1, RESAMPLES), dtype=np.float32)
+    bounds = []
+    for one in range(len(values) - 1):
+        drawn = space[one:]
+        with np.errstate(invalid="ignore"):  # of two infinities
+            np.subtract(resampled[one], resampled[one + 1 :], out=drawn, casting="same_kind")
+        drawn.sort(axis=1)
+        bounds.append(drawn[:, [LOW, HIGH]])
+    low, high = np.concatenate(bounds).T
+    return low, high
 
 
 def ranks(distances: Values, digits: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -11,8 +11,9 @@ with missing or failed clips (no mean: nothing is averaged over survivors). Rows
 carry a mark. Infinite values (equal frames) are ranked, without interval.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import pandas as pd
 
 from oasis import costs, measures, methods, reported, tables, timings
 from oasis.methods import MethodCard
-from oasis.report.board import apart, bounds, clips, scorefile
+from oasis.report.board import apart, bounds, clips, scorefile, statistics
 from oasis.report.board.columns import Columns
 
 KINDS = {"measured": "measured here", "others": "measured by others"}
@@ -40,7 +41,8 @@ class Rows:
     here" or "measured by others"), `file` (relative to the folder of the report), `line`, `lq_sha256` (of the clip that went
     in, "" where unknown), `apart` (why a row is not compared, "" if it is); sorted by data set, measure, kind, method, clip.
     `reported`: the columns of `oasis.reported.Reported`, those of `protocol_of` (measure, status, note, factor), card and
-    card_note of `card_of`, file, line. `problems`: what is shown but not compared, a sentence each.
+    card_note of `card_of`, file, line; measure and card are missing values where there is none. `problems`: what is shown but
+    not compared, a sentence each.
     """
 
     scores: pd.DataFrame
@@ -52,6 +54,16 @@ class Rows:
     cards: dict[str, MethodCard]
     fingerprints: dict[str, dict[str, Any]]
     problems: tuple[str, ...]
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """Return `statistics.summary` of the scores, computed once."""
+        return statistics.summary(self.scores)
+
+    @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        """Return `statistics.comparisons` of the scores, computed once."""
+        return statistics.comparisons(self.scores)
 
 
 def load(results: Path, methods_folder: Path) -> Rows:
@@ -158,11 +170,12 @@ def _check_rows(frame: pd.DataFrame) -> None:
 
 def _refuse(frame: pd.DataFrame, bad: Any, field: str, allowed: str) -> None:
     if bad.any():
-        row = frame.iloc[int(np.flatnonzero(bad)[0])]
-        raise ValueError(f"{_place(row)}: {field} is {row[field]!r}; allowed: {allowed}")
+        row = frame.iloc[int(np.flatnonzero(bad)[0])].to_dict()
+        value = float(row[field]) if field == "value" else row[field]
+        raise ValueError(f"{_place(row)}: {field} is {value!r}; allowed: {allowed}")
 
 
-def _place(row: pd.Series) -> str:
+def _place(row: Mapping[Any, Any] | pd.Series) -> str:
     return f"{row['file']}, line {row['line']}"
 
 

@@ -48,7 +48,7 @@ def _read(path: Path) -> ScoreFile:
     table = csv.reader(io.StringIO(text, newline=""))
     if next(table, None) != _COLUMNS:
         raise ValueError("other columns")
-    rows = [row for row in table if row]
+    rows = list(filter(None, table))
     if any(len(row) != len(_COLUMNS) for row in rows):
         raise ValueError("another number of fields")
     column = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(_COLUMNS, ())

@@ -166,35 +166,33 @@ def comparisons(scores: pd.DataFrame) -> pd.DataFrame:
     below 0.05 and mean and ranks point the same way, else "neither". Methods that are not complete, or not of one protocol,
     are not compared: they have `n`, the clips that both have, and no numbers.
     """
-    parts = [_comparisons(group) for group in groups(scores) if len(group.entries) > 1]
-    if not parts:
-        return pd.DataFrame(columns=COMPARISONS)
-    frame = pd.concat(parts, ignore_index=True)
-    for name in (*PAIR, "better"):
-        frame[name] = frame[name].astype("category")
-    return frame
+    kept = {name: scores[name].dtype for name in ("dataset", "measure", "method", "kind")}
+    parts = [_comparisons(group, kept) for group in groups(scores) if len(group.entries) > 1]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COMPARISONS)
 
 
-def _comparisons(group: Group) -> pd.DataFrame:
+def _comparisons(group: Group, categories: dict[str, pd.CategoricalDtype]) -> pd.DataFrame:
     first, second = np.triu_indices(len(group.entries), 1)
     has = (~np.isnan(group.values)).astype(float)
     measured = {name: np.full(len(first), np.nan) for name in ("difference", "low", "high", "p", "sign")}
-    pairs = np.flatnonzero(group.compared[first] & group.compared[second])
-    if len(pairs):
-        for name, values in _pairs(group, first[pairs], second[pairs]).items():
-            measured[name][pairs] = values
+    compared = group.compared
+    if compared.sum() > 1:
+        values = group.distances if group.measure.better in ("zero", "one") else group.values
+        for name, found in _pairs(values[compared]).items():
+            measured[name][compared[first] & compared[second]] = found
     corrected = signed_rank.holm(measured["p"])
-    names = {name: pd.Categorical(group.entries[name]) for name in ("method", "kind")}
-    texts = {
-        f"{name}_{side}": pd.Categorical.from_codes(column.codes[index], dtype=column.dtype)
-        for side, index in (("a", first), ("b", second))
-        for name, column in names.items()
-    }
+    codes = {name: categories[name].categories.get_indexer(group.entries[name]) for name in ("method", "kind")}
+    codes |= {name: np.zeros(len(group.entries), dtype=int) for name in ("dataset", "measure")}
+    codes["dataset"] += categories["dataset"].categories.get_loc(group.dataset)
+    codes["measure"] += categories["measure"].categories.get_loc(group.measure.name)
+    sides = {"a": first, "b": second}
+    texts = {}
+    for column in PAIR:
+        name, _, side = column.partition("_")
+        texts[column] = pd.Categorical.from_codes(codes[name][sides.get(side, first)], dtype=categories[name])
     return pd.DataFrame(
         {
-            "dataset": pd.Categorical([group.dataset] * len(first)),
-            "measure": pd.Categorical([group.measure.name] * len(first)),
-            **{name: texts[name] for name in PAIR[2:]},
+            **texts,
             "n": np.rint((has @ has.T)[first, second]).astype(np.int64),
             **{name: measured[name] for name in ("difference", "low", "high", "p")},
             "p_holm": corrected,
@@ -203,21 +201,17 @@ def _comparisons(group: Group) -> pd.DataFrame:
     )
 
 
-def _pairs(group: Group, first: NDArray[np.int64], second: NDArray[np.int64]) -> dict[str, Values]:
-    values = group.distances if group.measure.better in ("zero", "one") else group.values
+def _pairs(values: Values) -> dict[str, Values]:
+    """Return difference, low, high, p and the sign of the rank sum of every pair of rows of `values` (methods, clips)."""
+    first, second = np.triu_indices(len(values), 1)
     with np.errstate(invalid="ignore"):
         differences = values[first] - values[second]
-    p, sign = signed_rank.test(np.where(values[first] == values[second], 0, differences))
     finite = np.isfinite(differences).all(axis=1)
-    found = {"difference": np.where(finite, differences.mean(axis=1), np.nan), "p": p, "sign": sign}
-    low, high = np.full(len(first), np.nan), np.full(len(first), np.nan)
-    if values.shape[1] > 1:
-        resampled = resampling.means(values)
-        for one in np.unique(first):
-            rows = np.flatnonzero((first == one) & finite)
-            drawn = resampled[one] - resampled[second[rows]]
-            low[rows], high[rows] = resampling.interval(drawn.astype(np.float32))  # 7 digits, sorted in half the time
-    return {**found, "low": low, "high": high}
+    differences[values[first] == values[second]] = 0  # of two infinities, too
+    p, sign = signed_rank.test(differences)
+    low, high = resampling.difference_intervals(values) if values.shape[1] > 1 else (np.full(len(first), np.nan),) * 2
+    numbers = {"difference": differences.mean(axis=1), "low": low, "high": high}
+    return {**{name: np.where(finite, found, np.nan) for name, found in numbers.items()}, "p": p, "sign": sign}
 
 
 def _better(measure: Measure, difference: Values, sign: Values, p: Values) -> pd.Categorical:
