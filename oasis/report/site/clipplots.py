@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from oasis.report.plots import STYLE, WIDTH, settle, shortened
 from oasis.report.site.kinds import KINDS
 
-MOST_METHODS = 24
+MOST_METHODS = 20
 LINKED_CLIPS = 24  # more grey lines than this are a fog
 WHERE = {"higher": "higher is better", "lower": "lower is better", "zero": "0 is best", "one": "1 is best"}
 

@@ -1,6 +1,7 @@
 """Every figure of the page: what it shows in words, the data behind it, and what is left out and why."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from oasis.report.board.rows import Rows
 from oasis.report.site import clipplots, frontplots, speedplots
 from oasis.report.site.names import slugs
 
-MOST_CLIP_PLOTS = 24
+MOST_CLIP_PLOTS = 12
 
 
 class Picture(NamedTuple):
@@ -71,13 +72,11 @@ def _clips(rows: Rows, summary: pd.DataFrame, titles: dict[str, str]) -> Iterato
             yield Picture(
                 f"clips-{keys[dataset]}-{slugs([str(measure)])[str(measure)]}",
                 data,
-                lambda data=data, measure=measure, dataset=dataset, unit=unit, better=better: clipplots.clip_plot(  # type: ignore[misc]
-                    data, f"{measure} on {dataset}, clip by clip", unit, better
-                ),
+                partial(clipplots.clip_plot, data, f"{measure} on {dataset}, clip by clip", unit, better),
                 f"{measure} of {data['clip'].nunique()} clips for {count} methods of {dataset},"
                 f" {f'best mean: {best[0]}' if best else 'no method has a value of every clip'}.",
-                f"Each point is a clip{lines}; the large mark is the mean, in brackets how many clips have a value. Methods whose ranges of rank overlap"
-                " cannot be told apart by their means alone.",
+                f"Each point is a clip{lines}; the large mark is the mean, in brackets how many clips have"
+                " a value. Where ranges of rank overlap, another choice of clips could turn the order.",
                 dataset,
             )
 
@@ -89,25 +88,26 @@ def _speeds(rows: Rows, summary: pd.DataFrame, titles: dict[str, str]) -> Iterat
         yield Picture(
             f"speed-{number}-{slugs([first['dataset']])[first['dataset']]}",
             data,
-            lambda data=data: speedplots.measured_speed_plot(data, titles),  # type: ignore[misc]
+            partial(speedplots.measured_speed_plot, data, titles),
             f"Bubbles, one per method: quality on {first['dataset']} against seconds per output frame,"
             f" {data['method'].nunique()} methods timed in one run.",
             f"Measured here: {first['what']} on {first['device']} ({first['dtype']}), LQ clip {first['case']}, {first['cache']}"
-            f" cache, {first['rounds']} rounds; times from {first['file']}, the same machine for all. Quality is the mean over the"
-            f" clips of {first['dataset']}, whose size may differ from the timed case. Bubble area grows with the square root of the"
-            " number of parameters; vertical bars are 95 % intervals, horizontal ones reach from p20 to p80.",
+            f" cache, {first['rounds']} rounds; times from {first['file']}, the same machine for all. Quality is the mean over"
+            f" the clips of {first['dataset']}, whose size may differ from the timed case. Bubble area grows with the square"
+            " root of the number of parameters; vertical bars are 95 % intervals, horizontal ones reach from p20 to p80.",
             str(first["dataset"]),
         )
     for number, data in enumerate(speedplots.reported_speeds(rows.efficiency, rows.reported), start=1):
         first = data.iloc[0]
+        times = "; ".join(dict.fromkeys(data["source_of_time"].str.partition(";")[0]))
         yield Picture(
             f"reported-{number}",
             data,
-            lambda data=data: speedplots.reported_speed_plot(data),  # type: ignore[misc]
+            partial(speedplots.reported_speed_plot, data),
             f"Squares, one per method: printed quality on {first['dataset']} against printed run time,"
             f" {data['method'].nunique()} methods. Nothing here was measured by this project.",
             f"Reported: times for {first['frames'] or 'an unstated number of'} frames,"
-            f" {first['resolution'] or 'size not stated'}, {first['hardware']} ({'; '.join(dict.fromkeys(data['source_of_time'].str.partition(';')[0]))}); quality from"
+            f" {first['resolution'] or 'size not stated'}, {first['hardware']} ({times}); quality from"
             f" {'; '.join(dict.fromkeys(data['source']))}. Other figures are of other machines and clips: do not compare.",
             "",
         )
@@ -119,10 +119,11 @@ def _fronts(rows: Rows) -> Iterator[Picture]:
         yield Picture(
             f"routings-{number}",
             data,
-            lambda data=data: frontplots.front_plot(data),  # type: ignore[misc]
+            partial(frontplots.front_plot, data),
             f"Four scatter plots of {len(data)} routings of {first['model']}: KL, FLOPs, time and {first['measure']} against"
             f" each other; {int(data['front'].sum())} are beaten by none.",
             f"Measured here on {first['clips']} clips ({first['file']}). KL says what the heads lose, quality what the picture"
-            " loses; controls (random and uniform routings) show what a rule must beat. Times are ratios to dense in the same rounds.",
+            " loses; controls (random and uniform routings) show what a rule must beat. Times are ratios to dense in"
+            " the same rounds.",
             "",
         )

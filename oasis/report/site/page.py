@@ -76,12 +76,9 @@ def write_site(rows: Rows, out: Path, frames: Path) -> list[Path]:
 
 def _ordered(summary: pd.DataFrame) -> pd.DataFrame:
     """Sort by data set, and measures as `oasis metrics list` has them: pictures first, time last."""
-    order = {name: place for place, name in enumerate(measures.MEASURES)}
-    place = [order.get(str(name), len(order)) for name in summary["measure"]]
     texts = {name: summary[name].astype(str) for name in ("dataset", "measure", "method", "kind")}
-    ordered = summary.assign(**texts, place=place).sort_values(
-        ["dataset", "place", "measure"], kind="stable", ignore_index=True
-    )
+    place = summary["measure"].astype(str).map(tables.measure_place)
+    ordered = summary.assign(**texts, place=place).sort_values(["dataset", "place"], kind="stable", ignore_index=True)
     return ordered.drop(columns="place")
 
 

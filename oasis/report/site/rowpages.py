@@ -10,7 +10,7 @@ from oasis import measures
 from oasis.report.board.rows import Rows
 from oasis.report.site.kinds import KINDS, REPORTED, Kind
 from oasis.report.site.names import address
-from oasis.report.site.tables import Places, number, reported_anchor
+from oasis.report.site.tables import Places, measure_place, number, reported_anchor
 
 NEEDED = ["kind", "file", "line", "clip", "measure", "status", "value", "frames", "align", "reason", "output_sha256"]
 DIGITS_OF_HASH = 12
@@ -58,13 +58,13 @@ def row_pages(rows: Rows, where: Places, environment: Environment) -> Iterator[t
 
 
 def _sheets(part: pd.DataFrame) -> list[Sheet]:
-    """Return a sheet per file, clips and measures in the file's order."""
+    """Return a sheet per file, measures in the order of the tables."""
     grouped: dict[tuple[str, str], dict[str, list[tuple[Any, ...]]]] = {}
     for kind, file, *rest in zip(*(part[name].tolist() for name in NEEDED), strict=True):
         grouped.setdefault((kind, file), {}).setdefault(rest[1], []).append(tuple(rest))
     sheets = []
     for (kind, file), clips in grouped.items():
-        names = list(dict.fromkeys(row[2] for found in clips.values() for row in found))
+        names = sorted({row[2] for found in clips.values() for row in found}, key=measure_place)
         used = [measures.find(name) for name in names]
         sheets.append(Sheet(KINDS[kind], file, used, [_clip(clip, found, used) for clip, found in clips.items()]))
     return sheets

@@ -14,6 +14,7 @@ from oasis.report.site.names import address, slugs
 
 ARROWS = {"higher": "↑", "lower": "↓", "zero": "→ 0", "one": "→ 1"}
 PLACES = {1: "best", 2: "second"}
+_PLACES_OF_MEASURES = {name: place for place, name in enumerate(measures.MEASURES)}
 
 
 class Column(NamedTuple):
@@ -100,6 +101,11 @@ def sections(rows: Rows, summary: pd.DataFrame) -> list[Section]:
         )
         for name in dict.fromkeys([*measured, *reported])
     ]
+
+
+def measure_place(name: str) -> tuple[int, str]:
+    """Return a key that sorts measures as `oasis metrics list` has them, pictures before time; derived ones last."""
+    return _PLACES_OF_MEASURES.get(name, len(_PLACES_OF_MEASURES)), name
 
 
 def score_link(where: Places, method: str, dataset: str, measure: str, kind: str) -> str:

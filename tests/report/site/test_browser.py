@@ -167,7 +167,8 @@ def test_dark_mode_and_contrast(page) -> None:
 def _lowest_contrast(page) -> float:
     colors = page.evaluate(
         """[['body', 'body'], ['body', '.soft'], ['body', 'a'], ['.facts .here', '.kind.here'],
-        ['.facts .others', '.kind.others'], ['.facts .reported', '.kind.reported'], ['.controls', '#status'], ['body', '.flag']].map(([ground, ink]) => [
+        ['.facts .others', '.kind.others'], ['.facts .reported', '.kind.reported'],
+        ['.controls', '#status'], ['body', '.flag']].map(([ground, ink]) => [
         getComputedStyle(document.querySelector(ground)).backgroundColor,
         getComputedStyle(document.querySelector(ink)).color])"""
     )

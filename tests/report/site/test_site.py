@@ -6,10 +6,10 @@ from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 
-import conftest
 import numpy as np
 import pandas as pd
 import pytest
+from hostile import METHODS
 
 from oasis import files
 from oasis.report.board import statistics
@@ -135,4 +135,4 @@ def test_a_hash_stands_beside_each_file(site: Path) -> None:
 
 def test_cards_are_named(site: Path) -> None:
     html = (site / "index.html").read_text(encoding="utf-8")
-    assert all(method in unescape(html) for method in conftest.METHODS)
+    assert all(method in unescape(html) for method in METHODS)
