@@ -35,7 +35,12 @@ def read(path: Path, record: type[Row]) -> tuple[list[Row], dict[str, Any]]:
     table = csv.DictReader(io.StringIO(rest, newline=""))
     if list(table.fieldnames or ()) != list(hints):
         raise ValueError(f"{path}: columns are {', '.join(table.fieldnames or ())}; allowed: {', '.join(hints)}")
-    return [_row(path, number, record, hints, row) for number, row in enumerate(table, start=3)], fingerprint
+    try:
+        return [_row(path, number, record, hints, row) for number, row in enumerate(table, start=3)], fingerprint
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}, line {table.line_num + 2}: {error}; allowed: lines of CSV as this project writes them"
+        ) from error
 
 
 def split(path: Path) -> tuple[dict[str, Any], str]:
@@ -79,4 +84,4 @@ def _value(name: str, hint: Any, text: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else repr(value) if isinstance(value, float) else str(value)
+    return "" if value is None else repr(float(value)) if isinstance(value, float) else str(value)

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +75,7 @@ def test_costs_keep_every_digit(tmp_path: Path) -> None:
         (",0.2,", ",soon,", "line 3: p50 is 'soon'; allowed: a number"),
         (",7,", ",7.5,", "line 3: rounds is '7.5'; allowed: a whole number"),
         (",7,", ",7,7,", "line 3: another number of fields"),
+        ("tiny-dense", "x" * 200_000, "line 3: field larger than"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, before: str, after: str, said: str) -> None:
@@ -85,6 +87,11 @@ def test_what_does_not_fit_is_named(tmp_path: Path, before: str, after: str, sai
     with pytest.raises(ValueError, match=said) as error:
         timings.read(path)
     assert "timings.csv" in str(error.value)
+
+
+def test_numbers_of_numpy_are_written_as_numbers(tmp_path: Path) -> None:
+    timings.write(tmp_path / "t.csv", [timing(p50=np.float64(0.2))], {})
+    assert timings.read(tmp_path / "t.csv")[0] == [timing()]
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
