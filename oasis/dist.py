@@ -53,9 +53,13 @@ def _until_a_worker_dies(
     with ProcessPoolExecutor(min(workers, len(waiting)), mp_context=_SPAWN) as pool:
         running: dict[Future[Answer], int] = {}
         while waiting or running:
-            while waiting and len(running) < workers:
-                number = waiting.popleft()
-                running[pool.submit(function, jobs[number])] = number
+            try:
+                while waiting and len(running) < workers:
+                    running[pool.submit(function, jobs[waiting[0]])] = waiting[0]
+                    waiting.popleft()
+            except BrokenProcessPool:  # a worker died since the last answer; what is running ends with the same error
+                if not running:
+                    return []
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             finished = [future for future in done if not isinstance(future.exception(), BrokenProcessPool)]
             for future in finished:
@@ -89,7 +93,7 @@ def _ray(function: Callable[[Job], Answer], jobs: Sequence[Job], workers: int) -
             number = running.pop(done)
             try:
                 yield number, ray.get(done)
-            except ray.exceptions.WorkerCrashedError:
+            except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError):
                 yield number, Lost(DIED)
     finally:
         if started:

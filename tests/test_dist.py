@@ -1,6 +1,8 @@
+import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +50,18 @@ def test_no_jobs_no_answers() -> None:
 
 def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
     assert dict(dist.run(die_once, [str(tmp_path)] * 3, workers=2)) == {0: "alive", 1: "alive", 2: "alive"}
+
+
+def test_workers_that_are_killed_between_two_answers_are_replaced() -> None:
+    answers = {}
+    for number, answer in dist.run(square, range(6), workers=2):
+        if not answers:
+            for worker in multiprocessing.active_children():
+                worker.kill()
+                worker.join()
+            time.sleep(0.2)  # until the pool has noticed
+        answers[number] = answer
+    assert answers == {number: number * number for number in range(6)}
 
 
 def test_a_job_that_always_kills_its_worker_is_lost_and_the_others_are_not() -> None:
