@@ -38,8 +38,9 @@ def run(plan: Plan, out: Path, *, workers: int = 1, engine: dist.Engine = "local
     if engine == "ray":  # its workers stand in another folder
         todo = [_absolute(job) for job in todo]
     state.write()
-    total = sum(state.length(job) for job in todo)
-    with tqdm(total=total, desc=f"scoring {plan.method}", unit="frame", disable=None, dynamic_ncols=True) as progress:
+    total = sum(map(_length, todo))
+    unit = "frame" if all(job.lengths for job in todo) else "clip"
+    with tqdm(total=total, desc=f"scoring {plan.method}", unit=unit, disable=None, dynamic_ncols=True) as progress:
         for number, answer in dist.run(clip.score, todo, workers=max(1, min(workers, len(todo))), engine=engine):
             job = todo[number]
             if isinstance(answer, dist.Lost):
@@ -47,7 +48,7 @@ def run(plan: Plan, out: Path, *, workers: int = 1, engine: dist.Engine = "local
                 answer = ClipScores(values=dict.fromkeys(job.measures, lost))
             state.add(job, answer)
             state.write()
-            progress.update(state.length(job))
+            progress.update(_length(job))
     return state.done()
 
 
@@ -97,10 +98,6 @@ class _State:
                 self.store.put(self._key(job, name), asdict(value.result))
         if answer.facts.frames:
             self.store.put(self._key(job, "facts"), asdict(answer.facts))
-
-    def length(self, job: ClipJob) -> int:
-        """Return about how many frames a job has, to show progress."""
-        return max(job.lengths, default=1)
 
     def write(self) -> None:
         """Write all that is known, each file whole."""
@@ -191,6 +188,11 @@ class _State:
             scale=job.scale,
             environment=self.environment,
         )
+
+
+def _length(job: ClipJob) -> int:
+    """Return about how many frames a clip has, 1 where that is not known, to show progress."""
+    return max(job.lengths, default=1)
 
 
 def _absolute(job: ClipJob) -> ClipJob:

@@ -144,6 +144,20 @@ def test_a_cropped_output_is_refused_until_the_policy_says_so(pairs: Path, tmp_p
     assert {row.value for row in rows if row.measure == "psnr@rgb"} == {float("inf")}
 
 
+def test_a_part_of_a_data_set_is_refused_until_the_policy_says_so(pairs: Path, tmp_path: Path) -> None:
+    root = tmp_path / "vid4"
+    for part in ("gt", "outputs"):
+        (root / part).mkdir(parents=True)
+        shutil.copy(pairs / part / "000.mkv", root / part / "calendar.mkv")
+    asked = {"dataset": "vid4", "metrics": "psnr@rgb", "limit": 1}
+    _, (refused,) = scored(root, tmp_path / "refused", **asked)
+    assert (refused.status, refused.value) == ("failed", None)
+    assert "has 6 frames, the data set says 41" in refused.reason
+    advised = refused.reason.rsplit("--align ", 1)[1]
+    _, (allowed,) = scored(root, tmp_path / "allowed", align=advised, **asked)
+    assert (allowed.status, allowed.align, allowed.frames) == ("ok", "frames:start=0,count=6", 6)
+
+
 def test_without_ground_truth_reference_measures_are_unavailable(pairs: Path, tmp_path: Path) -> None:
     _, rows = scored(pairs, tmp_path / "out", gt=None, metrics="sharpness@laplacian,psnr@y")
     assert {(row.measure, row.status) for row in rows} == {("sharpness@laplacian", "ok"), ("psnr@y", "unavailable")}
