@@ -79,7 +79,10 @@ class _State:
 
     def remaining(self, job: ClipJob) -> ClipJob | None:
         """Take from the store what was measured before, and return the job for the rest, None if there is none."""
-        self.hashes[job.clip] = {name: content_sha256(path) if path else "" for name, path in _paths(job).items()}
+        try:
+            self.hashes[job.clip] = {name: content_sha256(path) if path else "" for name, path in _paths(job).items()}
+        except OSError:  # it cannot be read, as its rows will say
+            return job
         records = {name: self.store.get(self._key(job, name)) for name in job.measures}
         facts = self.store.get(self._key(job, "facts"))
         values = {name: _value(record) for name, record in records.items() if record is not None}
@@ -93,6 +96,8 @@ class _State:
         """Keep what a job found; what has no value is tried again by the next run."""
         before = self.found.get(job.clip, ClipScores())
         self.found[job.clip] = ClipScores(facts=answer.facts, values=before.values | answer.values)
+        if job.clip not in self.hashes:
+            return
         for name, value in answer.values.items():
             if value.status == "ok" and value.result is not None:
                 self.store.put(self._key(job, name), asdict(value.result))

@@ -118,6 +118,17 @@ def test_a_missing_output_is_a_failed_row(pairs: Path, tmp_path: Path) -> None:
     assert {row.reason for row in rows if row.clip == "000"} == {"there is no output for this clip"}
 
 
+def test_an_output_that_cannot_be_read_is_a_failed_row(pairs: Path, tmp_path: Path) -> None:
+    root = copied(pairs, tmp_path / "data")
+    (root / "outputs" / "001" / "00000003.png").unlink()
+    (root / "outputs" / "001" / "00000003.png").mkdir()
+    done, rows = scored(root, tmp_path / "out")
+    assert not done.complete
+    assert {row.status for row in rows if row.clip != "001"} == {"ok"}
+    assert {row.status for row in rows if row.clip == "001"} == {"failed"}
+    assert all("00000003.png" in row.reason for row in rows if row.clip == "001")
+
+
 def test_weights_that_are_missing_are_a_row_of_their_own(pairs: Path, tmp_path: Path) -> None:
     done, rows = scored(pairs, tmp_path / "out", metrics="psnr@rgb,lpips@alex,dover@fused")
     assert not done.complete
