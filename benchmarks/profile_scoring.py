@@ -4,12 +4,14 @@ import argparse
 import csv
 import json
 import os
+import platform
 import re
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
@@ -27,6 +29,7 @@ from oasis.metrics import Frame, Setting, pixel
 
 NAMES = ("psnr@rgb", "psnr@y", "ssim@rgb", "ssim@y")
 THEIRS = {"psnr": {}, "psnry": {"color_space": "ycbcr"}, "ssimc": {}, "ssim": {"color_space": "ycbcr"}}
+PACKAGES = ("torch", "opencv-python-headless", "av", "pyiqa")
 Pair = tuple[Path, Path]
 
 
@@ -36,6 +39,11 @@ def write_clips(folder: Path, count: int, shape: tuple[int, int, int]) -> None:
         for kind, images in (("gt", clear), ("outputs", np.stack([cv2.GaussianBlur(image, (0, 0), 1) for image in clear]))):
             (folder / kind).mkdir(exist_ok=True)
             video.write(folder / kind / f"{name}.mkv", as_tensor(images), fps=builtin.FPS)
+
+
+def processor() -> str:
+    found = re.search(r"^model name\s*: (.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1] if found else platform.machine()
 
 
 def peak_mib() -> float:
@@ -111,10 +119,12 @@ def main() -> None:
     print(*("{:12}  ours {:9.2f}  pyiqa {:9.2f}  ratio {:9.4f}".format(*row) for row in rows), sep="\n")
     if options.csv:
         with replacing(options.csv) as path, open(path, "w", newline="", encoding="utf-8") as file:
-            header = ("quantity", "ours", "pyiqa", "ratio", "cores", "torch")
-            csv.writer(file, lineterminator="\n").writerows(
-                [header, *((*row, os.cpu_count(), torch.__version__) for row in rows)]
-            )
+            shape = "x".join(map(str, options.shape))
+            data = "given clips" if options.outputs else f"{options.clips} built-in clips of {shape}"
+            where = (data, options.rounds, processor(), os.cpu_count(), *map(version, PACKAGES), platform.python_version())
+            names = ("data", "rounds", "processor", "cores", *(f"{package}_version" for package in PACKAGES), "python_version")
+            header = ("quantity", "ours", "pyiqa", "ratio", *names)
+            csv.writer(file, lineterminator="\n").writerows([header, *((*row, *where) for row in rows)])
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -50,12 +51,16 @@ def _until_a_worker_dies(
     function: Callable[[Job], Answer], jobs: Sequence[Job], waiting: deque[int], workers: int
 ) -> Generator[tuple[int, Answer | Lost], None, list[int]]:
     """Take jobs from `waiting`; return those that were running when the pool broke."""
-    with ProcessPoolExecutor(min(workers, len(waiting)), mp_context=_SPAWN) as pool:
+    with _pool(min(workers, len(waiting))) as pool:
         running: dict[Future[Answer], int] = {}
         while waiting or running:
-            while waiting and len(running) < workers:
-                number = waiting.popleft()
-                running[pool.submit(function, jobs[number])] = number
+            try:
+                while waiting and len(running) < workers:
+                    running[pool.submit(function, jobs[waiting[0]])] = waiting[0]
+                    waiting.popleft()
+            except BrokenProcessPool:  # a worker died since the last answer; what is running ends with the same error
+                if not running:
+                    return []
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             finished = [future for future in done if not isinstance(future.exception(), BrokenProcessPool)]
             for future in finished:
@@ -67,9 +72,25 @@ def _until_a_worker_dies(
 
 def _alone(function: Callable[[Job], Answer], job: Job) -> Answer | Lost:
     for _ in range(TRIES - 1):
-        with ProcessPoolExecutor(1, mp_context=_SPAWN) as pool, contextlib.suppress(BrokenProcessPool):
+        with _pool(1) as pool, contextlib.suppress(BrokenProcessPool):
             return pool.submit(function, job).result()
     return Lost(DIED)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, mp_context=_SPAWN, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    # A parent that is killed says nothing, and its workers would wait for jobs, and keep their memory, forever.
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait_for_it() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait_for_it, daemon=True).start()
 
 
 def _ray(function: Callable[[Job], Answer], jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Answer | Lost]]:
@@ -89,7 +110,7 @@ def _ray(function: Callable[[Job], Answer], jobs: Sequence[Job], workers: int) -
             number = running.pop(done)
             try:
                 yield number, ray.get(done)
-            except ray.exceptions.WorkerCrashedError:
+            except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError):
                 yield number, Lost(DIED)
     finally:
         if started:

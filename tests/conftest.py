@@ -1,10 +1,16 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and how property tests draw their examples."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples every time, however busy the machine; `--hypothesis-profile=search` draws new ones.
+settings.register_profile("search", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("steady", settings.get_profile("search"), derandomize=True, database=None)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,9 @@
+import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,29 @@ def die_once(folder: str) -> str:
         (marks / "died").touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return "alive"
+
+
+def sleep(folder: str) -> None:
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(300)
+
+
+def run_sleepers(folder: str) -> None:
+    list(dist.run(sleep, [folder] * 2, workers=2))
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def soon(condition: Callable[[], bool]) -> bool:
+    until = time.monotonic() + 120
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.05)
+    return condition()
 
 
 def die(number: int) -> int:
@@ -48,6 +73,29 @@ def test_no_jobs_no_answers() -> None:
 
 def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
     assert dict(dist.run(die_once, [str(tmp_path)] * 3, workers=2)) == {0: "alive", 1: "alive", 2: "alive"}
+
+
+def test_workers_that_are_killed_between_two_answers_are_replaced() -> None:
+    answers = {}
+    for number, answer in dist.run(square, range(6), workers=2):
+        if not answers:
+            for worker in multiprocessing.active_children():
+                worker.kill()
+                worker.join()
+            time.sleep(0.2)  # until the pool has noticed
+        answers[number] = answer
+    assert answers == {number: number * number for number in range(6)}
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    parent = multiprocessing.get_context("spawn").Process(target=run_sleepers, args=(str(tmp_path),))
+    parent.start()
+    assert soon(lambda: len(list(tmp_path.iterdir())) == 2)
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    assert all(map(is_alive, workers))
+    parent.kill()
+    parent.join()
+    assert soon(lambda: not any(map(is_alive, workers)))
 
 
 def test_a_job_that_always_kills_its_worker_is_lost_and_the_others_are_not() -> None:

@@ -1,3 +1,4 @@
+import gc
 import os
 import resource
 import struct
@@ -72,6 +73,20 @@ def test_frames_that_were_passed_are_not_kept(tmp_path, name):
         del frame
         assert sum(reference() is not None for reference in seen) <= 2
     assert len(seen) == 30
+
+
+def test_decoded_frames_do_not_wait_for_the_garbage_collector(tmp_path):
+    path = encode(tmp_path / "clip.mp4", np.repeat(GREY, 8, axis=0))
+    gc.collect()
+    gc.disable()
+    try:
+        frames = video.arrays(path)
+        for _ in range(25):
+            next(frames)
+        alive = sum(type(each) is av.VideoFrame for each in gc.get_objects())
+        assert alive <= 8, alive  # a decoder may give several at a time
+    finally:
+        gc.enable()
 
 
 def test_a_clip_says_how_long_it_is_and_what_decodes_it(tmp_path):

@@ -17,8 +17,9 @@ Border = Literal["symmetric", "edge", "reflect"]
 def bi(clip: UInt8[ndarray, "*t h w 3"], scale: int = SCALE) -> UInt8[ndarray, "*t h/scale w/scale 3"]:
     """Shrink frames as MATLAB's imresize(frame, 1/scale) does: bicubic with a = -0.5, antialiased, pixels as areas.
 
-    As in MATLAB with uint8 pictures, rows are reduced first and rounded to whole grey levels before columns are; borders
-    are mirrored with their outermost pixel repeated. ValueError if a side is no multiple of `scale`.
+    As in MATLAB with uint8 pictures, rows are reduced first and rounded to whole levels of 0..255 before columns are; borders
+    are mirrored with their outermost pixel repeated. Tools that keep floats between the sides differ by one level, and by
+    more where rows overshoot 0..255. ValueError if a side is no multiple of `scale`.
     """
     _check_divides(clip, scale)
     centre = (scale - 1) / 2

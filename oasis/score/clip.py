@@ -91,16 +91,25 @@ def _gate(job: ClipJob, opened: gate.Opened, reference: _Reference | None, allow
     """Return both sizes and what was found; raise `gate.Mismatch` if `allowed` does not cover it."""
     if reference is None and job.lq is None:
         size = _size(opened())
-        if job.lengths and size.frames not in job.lengths:
-            raise ValueError(f"{size.frames} frames, the data set says {' or '.join(map(str, job.lengths))}")
+        _whole(job, "the output", size.frames)
         return (size, size), "not checked: neither --gt nor --lq was given"
     if reference is not None:
         found = gate.inspect(opened, reference.opened)
     else:
         assert job.lq is not None
         found = gate.inspect(opened, functools.partial(video.arrays, job.lq), degraded=True, scale=job.scale, native=job.native)
+    if not allowed.frames:
+        part = f"frames:start=0,count={min(found.output.frames, found.reference.frames)}"
+        _whole(job, "the reference", found.reference.frames, f": a part is compared with --align {part}")
     gate.judge(found, allowed)
     return (found.output, found.reference), str(found)
+
+
+def _whole(job: ClipJob, which: str, frames: int, remedy: str = "") -> None:
+    """Refuse a clip that is shorter or longer than its data set says, even if its counterpart is, too."""
+    if job.lengths and frames not in job.lengths:
+        said = " or ".join(map(str, job.lengths))
+        raise ValueError(f"{which} has {frames} frames, the data set says {said} (`oasis datasets check` says more){remedy}")
 
 
 def _cuts(job: ClipJob, opened: gate.Opened, reference: _Reference | None, fit: Fit) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ class ClipJob:
 
     `reference` is None where `has_reference` but its file is missing, or where it is `rendered` (the built-in clips); `lq` is
     what the outputs were made from, where known. `lengths` are the numbers of frames that the clip may have, empty where
-    nothing is known; `native` (columns, rows) and `scale` say how large outputs should be where there is only LQ.
+    nothing is confirmed; `native` (columns, rows) and `scale` say how large outputs should be where there is only LQ.
     """
 
     clip: str

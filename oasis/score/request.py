@@ -67,7 +67,7 @@ def plan(request: Request) -> Plan:
             has_reference=reference is not None,
             rendered=card.task == BUILTIN,
             lq=lq.get(name),
-            lengths=card.clips.lengths(name),
+            lengths=() if "clips" in card.uncertain else card.clips.lengths(name),
             native=card.size("hr_size", name),
             scale=card.scale or 1,
             measures=wanted,

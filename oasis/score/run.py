@@ -38,8 +38,9 @@ def run(plan: Plan, out: Path, *, workers: int = 1, engine: dist.Engine = "local
     if engine == "ray":  # its workers stand in another folder
         todo = [_absolute(job) for job in todo]
     state.write()
-    total = sum(state.length(job) for job in todo)
-    with tqdm(total=total, desc=f"scoring {plan.method}", unit="frame", disable=None, dynamic_ncols=True) as progress:
+    total = sum(map(_length, todo))
+    unit = "frame" if all(job.lengths for job in todo) else "clip"
+    with tqdm(total=total, desc=f"scoring {plan.method}", unit=unit, disable=None, dynamic_ncols=True) as progress:
         for number, answer in dist.run(clip.score, todo, workers=max(1, min(workers, len(todo))), engine=engine):
             job = todo[number]
             if isinstance(answer, dist.Lost):
@@ -47,7 +48,7 @@ def run(plan: Plan, out: Path, *, workers: int = 1, engine: dist.Engine = "local
                 answer = ClipScores(values=dict.fromkeys(job.measures, lost))
             state.add(job, answer)
             state.write()
-            progress.update(state.length(job))
+            progress.update(_length(job))
     return state.done()
 
 
@@ -78,7 +79,10 @@ class _State:
 
     def remaining(self, job: ClipJob) -> ClipJob | None:
         """Take from the store what was measured before, and return the job for the rest, None if there is none."""
-        self.hashes[job.clip] = {name: content_sha256(path) if path else "" for name, path in _paths(job).items()}
+        try:
+            self.hashes[job.clip] = {name: content_sha256(path) if path else "" for name, path in _paths(job).items()}
+        except OSError:  # it cannot be read, as its rows will say
+            return job
         records = {name: self.store.get(self._key(job, name)) for name in job.measures}
         facts = self.store.get(self._key(job, "facts"))
         values = {name: _value(record) for name, record in records.items() if record is not None}
@@ -92,15 +96,13 @@ class _State:
         """Keep what a job found; what has no value is tried again by the next run."""
         before = self.found.get(job.clip, ClipScores())
         self.found[job.clip] = ClipScores(facts=answer.facts, values=before.values | answer.values)
+        if job.clip not in self.hashes:
+            return
         for name, value in answer.values.items():
             if value.status == "ok" and value.result is not None:
                 self.store.put(self._key(job, name), asdict(value.result))
         if answer.facts.frames:
             self.store.put(self._key(job, "facts"), asdict(answer.facts))
-
-    def length(self, job: ClipJob) -> int:
-        """Return about how many frames a job has, to show progress."""
-        return max(job.lengths, default=1)
 
     def write(self) -> None:
         """Write all that is known, each file whole."""
@@ -191,6 +193,11 @@ class _State:
             scale=job.scale,
             environment=self.environment,
         )
+
+
+def _length(job: ClipJob) -> int:
+    """Return about how many frames a clip has, 1 where that is not known, to show progress."""
+    return max(job.lengths, default=1)
 
 
 def _absolute(job: ClipJob) -> ClipJob:

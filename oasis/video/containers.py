@@ -10,6 +10,7 @@ from typing import Any
 import av
 import numpy as np
 from av.container import InputContainer
+from av.sidedata.sidedata import SideDataContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -126,7 +127,8 @@ def _shape(frame: VideoFrame) -> str:
 
 def _upright(frame: VideoFrame) -> bool:
     """Return whether the 3x3 matrix in whole numbers, by which a player places the picture, neither turns nor mirrors it."""
-    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    # `frame.side_data` would refer back to the frame, which then waits, with its pixels, for the garbage collector.
+    matrix: Any = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # PyAV's stub has no arguments
     if matrix is None:
         return True
     right, down_right, _, right_down, down = np.frombuffer(matrix, np.int32)[:5]

@@ -47,14 +47,32 @@ def imresize(frame, scale, *, rounds_between):
     return np.floor(both.clip(0, 255) + 0.5)
 
 
+SIDES = {
+    "seed": st.integers(0, 2**32),
+    "scale": st.sampled_from([1, 2, 3, 4]),
+    "rows": st.integers(1, 9),
+    "columns": st.integers(1, 9),
+}
+
+
 @settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**32), scale=st.sampled_from([1, 2, 3, 4]), rows=st.integers(1, 9), columns=st.integers(1, 9))
+@given(**SIDES)
 def test_bi_is_matlabs_imresize(seed, scale, rows, columns):
+    # Equal, not close: weights are multiples of a power of two, which floats add exactly, or of 1/81, which no half is.
     clip = noise(2, rows * scale, columns * scale, 3, seed=seed)
     found = classic.bi(clip, scale)
     assert (found.shape, found.dtype) == ((2, rows, columns, 3), np.uint8)
     for small, frame in zip(found, clip, strict=True):
         np.testing.assert_array_equal(small, imresize(frame, scale, rounds_between=True))
+
+
+@settings(max_examples=20, deadline=None)
+@given(**SIDES)
+def test_without_rounding_between_the_sides_bi_differs_by_one_at_most(seed, scale, rows, columns):
+    clip = 32 + noise(2, rows * scale, columns * scale, 3, seed=seed) % 192
+    # Weights' absolute values sum to 1.19 at most. So values of 32..223 overshoot by (1.19 - 1) / 2 * 191 = 18 and nothing is
+    # cut off between the sides (noise of 0..255 would be, which made up to 6 levels), and 0.5 levels of rounding become 0.6.
+    for small, frame in zip(classic.bi(clip, scale), clip, strict=True):
         assert np.abs(small - imresize(frame, scale, rounds_between=False)).max() <= 1
 
 

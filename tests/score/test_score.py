@@ -87,7 +87,9 @@ def test_a_run_killed_at_20_moments_ends_with_the_same_bytes(pairs: Path, tmp_pa
     killed = 0
     for number in range(20):
         out = tmp_path / f"killed{number}"
-        killed += lasts(out, generator.uniform(0, whole))[1]
+        seconds, was_killed = lasts(out, generator.uniform(0, whole))
+        killed += was_killed
+        whole = whole if was_killed else min(whole, seconds)  # a machine that was busy before may be free now
         if (out / "scores.csv").exists():
             results.read(out / "scores.csv")
         scored(pairs, out)
@@ -118,6 +120,17 @@ def test_a_missing_output_is_a_failed_row(pairs: Path, tmp_path: Path) -> None:
     assert {row.reason for row in rows if row.clip == "000"} == {"there is no output for this clip"}
 
 
+def test_an_output_that_cannot_be_read_is_a_failed_row(pairs: Path, tmp_path: Path) -> None:
+    root = copied(pairs, tmp_path / "data")
+    (root / "outputs" / "001" / "00000003.png").unlink()
+    (root / "outputs" / "001" / "00000003.png").mkdir()
+    done, rows = scored(root, tmp_path / "out")
+    assert not done.complete
+    assert {row.status for row in rows if row.clip != "001"} == {"ok"}
+    assert {row.status for row in rows if row.clip == "001"} == {"failed"}
+    assert all("00000003.png" in row.reason for row in rows if row.clip == "001")
+
+
 def test_weights_that_are_missing_are_a_row_of_their_own(pairs: Path, tmp_path: Path) -> None:
     done, rows = scored(pairs, tmp_path / "out", metrics="psnr@rgb,lpips@alex,dover@fused")
     assert not done.complete
@@ -142,6 +155,20 @@ def test_a_cropped_output_is_refused_until_the_policy_says_so(pairs: Path, tmp_p
     assert done.complete
     assert {row.align for row in rows} == {advised.removeprefix("--align ")}
     assert {row.value for row in rows if row.measure == "psnr@rgb"} == {float("inf")}
+
+
+def test_a_part_of_a_data_set_is_refused_until_the_policy_says_so(pairs: Path, tmp_path: Path) -> None:
+    root = tmp_path / "vid4"
+    for part in ("gt", "outputs"):
+        (root / part).mkdir(parents=True)
+        shutil.copy(pairs / part / "000.mkv", root / part / "calendar.mkv")
+    asked = {"dataset": "vid4", "metrics": "psnr@rgb", "limit": 1}
+    _, (refused,) = scored(root, tmp_path / "refused", **asked)
+    assert (refused.status, refused.value) == ("failed", None)
+    assert "has 6 frames, the data set says 41" in refused.reason
+    advised = refused.reason.rsplit("--align ", 1)[1]
+    _, (allowed,) = scored(root, tmp_path / "allowed", align=advised, **asked)
+    assert (allowed.status, allowed.align, allowed.frames) == ("ok", "frames:start=0,count=6", 6)
 
 
 def test_without_ground_truth_reference_measures_are_unavailable(pairs: Path, tmp_path: Path) -> None:
