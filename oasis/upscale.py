@@ -1,8 +1,6 @@
 """Upscale a clip of any length and size in bounded memory: chunks of frames, tiles of pixels, one step each."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -11,29 +9,9 @@ from torch import Tensor
 
 from oasis import video
 from oasis.model.oasis import Oasis
+from oasis.tiling import Tiling, starts
 
-
-@dataclass(frozen=True, kw_only=True)
-class Tiling:
-    """How a clip is cut: frames, rows and columns of LQ pixels per tile, and how many of them neighbours share.
-
-    Where tiles overlap, their outputs are mixed with weights that rise and fall linearly.
-    """
-
-    frames: int = 17
-    height: int = 48
-    width: int = 80
-    overlap_frames: int = 4
-    overlap: int = 8
-
-    def __post_init__(self) -> None:
-        for name, size, shared in (
-            ("frames", self.frames, self.overlap_frames),
-            ("height", self.height, self.overlap),
-            ("width", self.width, self.overlap),
-        ):
-            if shared < 0 or size < 2 * shared + 1:
-                raise ValueError(f"tiles of {size} ({name}) cannot share {shared}; allowed: less than half")
+__all__ = ["Tiling", "starts", "upscale"]
 
 
 def upscale(
@@ -88,16 +66,6 @@ def _upscale_chunk(model: Oasis, lq: Float[Tensor, "1 3 t h w"], tiling: Tiling)
             total[:, :, :, inside[0], inside[1]] += tile * mask.to(tile)
             weight[inside] += mask.to(weight)
     return total / weight
-
-
-def starts(length: int, size: int, overlap: int) -> list[int]:
-    """Return where tiles of `size` begin so that they cover `length` and share at least `overlap` with each neighbour."""
-    if length <= size:
-        return [0]
-    count = -(-(length - overlap) // (size - overlap))
-    found = [round(index * (length - size) / (count - 1)) for index in range(count)]
-    assert all(b - a <= size - overlap for a, b in pairwise(found))
-    return found
 
 
 def _ramp(span: slice, length: int, overlap: int, scale: int) -> Float[Tensor, "s"]:

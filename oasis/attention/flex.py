@@ -8,12 +8,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
-from oasis.cost import axes
+from oasis.cost import BLOCK, axes
 from oasis.grid import Grid, cell_of
 from oasis.routing import Pattern
 
-BLOCK = 128
-"""Queries and keys of one block of the mask; the kernels' tiles divide it."""
 GRAPHS = 64
 """Compiled kernels of one process, one for each new shape; past it, compilation raises."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from oasis import __version__
-from oasis.cli import datasets, heads, networks, scoring
+from oasis.cli import costing, datasets, heads, networks, scoring
 from oasis.cli.options import command
 
 
@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     heads.add(commands)
     networks.add(commands)
+    costing.add(commands)
     datasets.add(commands)
     scoring.add(commands)
     command(commands, "doctor", _doctor, "print versions, devices, attention backends that work here, and what is missing")

@@ -50,9 +50,7 @@ def _upscale(args: argparse.Namespace) -> None:
     loaded.model.to(device(args.device)).dit.backend = args.backend
     if not loaded.trained:
         print("RANDOM WEIGHTS: the output says nothing about a trained model", file=sys.stderr)
-    tiling = upscale.Tiling(
-        frames=frames, height=height, width=width, overlap_frames=min(4, frames // 4), overlap=min(8, height // 4, width // 4)
-    )
+    tiling = upscale.Tiling.of(frames, height, width)
     taken = itertools.islice(video.stream(args.input), None if args.frames is None else at_least_one("--frames", args.frames))
     with tqdm(desc="upscaling", unit="frame", total=args.frames, delay=0.5, dynamic_ncols=True) as progress:
         video.write(args.output, upscale.upscale(loaded.model, taken, tiling, tick=progress.update), about.fps)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from oasis.configs import SCALES, SPATIAL_STRIDE, TEMPORAL_STRIDE
+from oasis.tiling import padded_size
 
 
 def unshuffle(clip: Float[Tensor, "b 3 t h w"], scale: int) -> Float[Tensor, "b c t4 h8 w8"]:
@@ -47,11 +48,7 @@ class Padded(NamedTuple):
 def pad_clip(clip: Float[Tensor, "b 3 t h w"], scale: int, patch: tuple[int, int, int]) -> Padded:
     """Repeat the last frame, row and column until the clip folds onto a latent grid that `patch` divides."""
     t, h, w = clip.shape[2:]
-    frames = TEMPORAL_STRIDE * patch[0]
-    groups = -(-(t - 1 + TEMPORAL_STRIDE) // frames)
-    more_t = groups * frames - (TEMPORAL_STRIDE - 1) - t
-    more_h = -h % (_fold(scale) * patch[1])
-    more_w = -w % (_fold(scale) * patch[2])
+    more_t, more_h, more_w = (new - old for new, old in zip(padded_size((t, h, w), scale, patch), (t, h, w), strict=True))
     return Padded(F.pad(clip, (0, more_w, 0, more_h, 0, more_t), mode="replicate"), (t, h, w))
 
 
