@@ -18,7 +18,7 @@ _listener: Listener | None = None
 
 
 def section(name: str) -> AbstractContextManager[None]:
-    """Name what runs inside `with section(name):`; sections nest. Changes no value, and may stand in compiled code."""
+    """Name what runs inside the `with` block; sections nest. Changes no value, and may stand in code that torch compiles."""
     return _SILENT if _listener is None else _listener.section(name)
 
 

@@ -1,13 +1,11 @@
 """The `oasis` command: measure heads, upscale, train, and score outputs of any method."""
 
 import argparse
-import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from oasis import __version__
 from oasis.cli import costing, datasets, heads, networks, scoring
-from oasis.cli.options import command
+from oasis.cli.options import Parser, command, status_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -15,29 +13,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A subcommand that finished but has bad news (clips without a score, a data set that is not whole) returns 1.
     """
-    try:
+
+    def run() -> int | None:
         args = _parser().parse_args(arguments)
-        return int(args.run(args) or 0)
-    except OSError as error:
-        return _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
-    except ValueError as error:
-        return _fail(str(error))
-    except KeyboardInterrupt:
-        return _fail("stopped; no file is left half-written")
+        return args.run(args)
 
-
-def _fail(message: str) -> int:
-    print("error:", " ".join(message.split()), file=sys.stderr)
-    return 2
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message}; see {self.prog} --help")
+    return status_of(run)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = _Parser(prog="oasis", description=__doc__)
+    parser: argparse.ArgumentParser = Parser(prog="oasis", description=__doc__)
     parser.add_argument("--version", action="version", version=f"oasis-vsr {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     heads.add(commands)

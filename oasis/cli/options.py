@@ -1,12 +1,38 @@
 """What several subcommands share: their parsers, and checks of what a user typed."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are ValueErrors."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what does not fit."""
+        raise ValueError(f"{message}; see {self.prog} --help")
+
+
+def status_of(run: Callable[[], int | None]) -> int:
+    """Return the exit status of `run`: its own, or 2 after one sentence on stderr where the input does not fit."""
+    try:
+        return int(run() or 0)
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+    except ValueError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return _fail("stopped; no file is left half-written")
+
+
+def _fail(message: str) -> int:
+    print("error:", " ".join(message.split()), file=sys.stderr)
+    return 2
 
 
 def command(

@@ -13,7 +13,6 @@ from oasis.attention import attend
 from oasis.attention.lse import attention_lse, expectations, pattern_lse
 from oasis.grid import Grid
 from oasis.routing import FRAME, Pattern, window
-from oasis.scaling import Crossover, Growth, crossover, growth
 from oasis.timing import sdpa
 from oasis.timing.found import DTYPES, Found, Setting
 from oasis.timing.kernels import kernel_names
@@ -82,11 +81,13 @@ def candidate(case: Case, name: str, backend: str, patterns: tuple[Pattern, ...]
 def profile(request: Request) -> Found:
     """Time every grid and return a row for each of its candidates, the fastest dense backend first."""
     setting = request.setting
-    found = Found(setting=setting, before=state(setting.device))
+    found = Found(setting=setting)
     for grid in request.grids:
         case = _case(request, grid)
         named = _named(request, case)
         functions = {name: candidate(case, *named[name]) for name in named}
+        found.tokens[str(grid)] = grid.tokens
+        found.before = found.before or state(setting.device, functions[DENSE])
         for name, measured in measure(functions, setting.rounds, device=setting.device, cold=setting.cold).items():
             subject, backend, patterns = named[name]
             peak = _peak(case, subject, backend, patterns) if request.memory else None
@@ -94,38 +95,10 @@ def profile(request: Request) -> Found:
             found.add(measured, subject=subject, what="attention", backend=backend, **where)
             if grid == request.grids[0]:
                 found.kernels[name] = kernel_names(functions[name], setting.device)
+        found.after = state(setting.device, functions[DENSE])
     clock = cpu_clock() if setting.device == "cpu" else cuda_clock()
     found.harness_overhead = overhead(clock) / min(row.p50 for row in found.rows)
     return found
-
-
-def growths(found: Found, grids: Sequence[Grid]) -> dict[str, Growth]:
-    """Return the growth exponent of each subject and backend over these grids, where there are two lengths at least."""
-    cases = {str(grid): grid.tokens for grid in grids}
-    return {
-        name: growth([n for n, _ in points], [seconds for _, seconds in points])
-        for name, points in _points(found, cases, "p50").items()
-        if len({n for n, _ in points}) > 1
-    }
-
-
-def crossovers(found: Found, grids: Sequence[Grid]) -> dict[str, Crossover]:
-    """Return from which length on each routing and backend beats the dense baseline on this machine."""
-    cases = {str(grid): grid.tokens for grid in grids}
-    return {
-        name: crossover([n for n, _ in points], [ratio for _, ratio in points])
-        for name, points in _points(found, cases, "ratio").items()
-        if len({n for n, _ in points}) > 1 and not name.startswith((DENSE, "probe"))
-    }
-
-
-def _points(found: Found, cases: dict[str, int], column: str) -> dict[str, list[tuple[int, float]]]:
-    points: dict[str, list[tuple[int, float]]] = {}
-    for row in found.rows:
-        if row.case in cases:
-            name = row.subject if row.subject == DENSE else f"{row.subject} ({row.backend})"
-            points.setdefault(name, []).append((cases[row.case], getattr(row, column)))
-    return points
 
 
 def _inputs(case: Case) -> tuple[Tensor, Tensor, Tensor]:
@@ -161,4 +134,3 @@ def warm_candidate(case: Case, name: str, backend: str, patterns: tuple[Pattern,
     """Return a candidate, after the same on a small grid, so that what libraries take on first use is not counted."""
     candidate(dataclasses.replace(case, grid=Grid(2, 8, 8)), name, backend, patterns)()
     return candidate(case, name, backend, patterns)
-

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from oasis import timings
-from oasis.timing.machine import State, fingerprint, state
-from oasis.timing.measure import Measurement, Until
+from oasis.timing.machine import State, fingerprint
+from oasis.timing.measure import Measurement, Stopped, Until
 from oasis.timings import Timing
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -38,14 +38,21 @@ class Setting:
 
 @dataclass(kw_only=True)
 class Found:
-    """Rows, the kernels of each subject, the harness's own seconds as a share of the shortest time, the machine before."""
+    """Rows, and how they came about.
+
+    `kernels` of each subject; `harness_overhead`: the harness's own seconds as a share of the shortest time; `endings`: what
+    ended the rounds, and the widest spread of a median (see `median_spread`) there; `tokens` of each case; `before` and
+    `after`: the machine.
+    """
 
     setting: Setting
     rows: list[Timing] = field(default_factory=list)
     kernels: dict[str, list[str]] = field(default_factory=dict)
     harness_overhead: float = 0.0
-    stopped: dict[str, str] = field(default_factory=dict)
-    before: State
+    endings: dict[Stopped, float] = field(default_factory=dict)
+    tokens: dict[str, int] = field(default_factory=dict)
+    before: State | None = None
+    after: State | None = None
 
     def add(self, found: Measurement, **where: Any) -> Timing:
         """Append the row of a measurement; `where` holds the fields of Timing that it does not know."""
@@ -64,13 +71,15 @@ class Found:
             **where,
         )
         self.rows.append(row)
-        self.stopped[f"{row.subject}, {row.case}"] = f"{found.stopped}, median known to {found.spread:.1%}"
+        if row.phase == "total":
+            self.endings[found.stopped] = max(found.spread, self.endings.get(found.stopped, 0))
         return row
 
     def write(self, path: Path) -> None:
-        """Write the rows below what the machine says now."""
-        found = fingerprint(self.setting.device, self.before, state(self.setting.device), self.kernels, self.harness_overhead)
-        timings.write(path, self.rows, found)
+        """Write the rows below what is known of the machine."""
+        assert self.before and self.after  # a profiler notes both
+        about = fingerprint(self.setting.device, self.before, self.after, self.kernels, self.harness_overhead)
+        timings.write(path, self.rows, about)
 
     def table(self, rows: Iterable[Timing] | None = None) -> str:
         """Return the rows as text."""

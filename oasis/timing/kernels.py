@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 LEAST = 0.01
@@ -24,7 +23,7 @@ def kernel_names(function: Callable[[], Any], device: torch.device | str = "cpu"
             torch.cuda.synchronize(device)
     seconds = {}
     for event in found.key_averages():
-        if on_cuda and event.device_type == DeviceType.CUDA:
+        if on_cuda and event.device_type.name == "CUDA":
             seconds[event.key] = event.self_device_time_total
         if not on_cuda:
             seconds[event.key] = event.self_cpu_time_total

@@ -1,5 +1,6 @@
 """The machine behind a timing: what it is, how fast its clocks run, whether it slowed itself down."""
 
+import math
 import os
 import platform
 import re
@@ -13,31 +14,33 @@ from typing import Any
 import torch
 
 import oasis
+from oasis.timing.phases import TOTAL, cuda_clock
 
 _CPU = Path("/sys/devices/system/cpu")
+_LOADED = 1.0
+"""Seconds of work that are queued on a CUDA device before it is asked for its clocks."""
 _SLOWDOWNS = ("sw_thermal_slowdown", "hw_thermal_slowdown", "hw_power_brake_slowdown", "sw_power_cap")
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Clocks in MHz (None: unknown) and how often or long the machine has slowed itself down so far (None: unknown)."""
+    """Clocks in MHz, and how often or for how long the machine has slowed itself down so far; None where it does not say."""
 
     clocks_mhz: float | None
     slowdowns: int | None
 
 
-def state(device: torch.device | str, load: Callable[[], Any] | None = None) -> State:
-    """Return what the machine says now; on CUDA `load` is queued first, so that the clocks are those of a busy device."""
+def state(device: torch.device | str, load: Callable[[], Any]) -> State:
+    """Return what the machine says; on CUDA while it runs `load` over and over, because an idle device lowers its clocks."""
     if torch.device(device).type != "cuda":
         return State(clocks_mhz=_processor_mhz(), slowdowns=_processor_slowdowns())
-    if load is not None:
+    seconds = cuda_clock()(load)[TOTAL]
+    for _ in range(math.ceil(_LOADED / seconds)):
         load()
-    found = State(
-        clocks_mhz=_whole(_nvidia_smi(device, "clocks.sm")),
-        slowdowns=_sum([_whole(_nvidia_smi(device, f"clocks_event_reasons_counters.{name}")) for name in _SLOWDOWNS]),
-    )
+    clocks = _nvidia_smi(device, "clocks.sm")
+    slowdowns = _nvidia_smi(device, ",".join(f"clocks_event_reasons_counters.{name}" for name in _SLOWDOWNS))
     torch.cuda.synchronize(device)
-    return found
+    return State(clocks_mhz=clocks[0] if clocks else None, slowdowns=int(sum(slowdowns)) if slowdowns else None)
 
 
 def throttled(before: State, after: State) -> bool | None:
@@ -91,25 +94,16 @@ def _processor_mhz() -> float | None:
 
 
 def _processor_slowdowns() -> int | None:
-    return _sum([int(path.read_text(encoding="ascii")) for path in _CPU.glob("cpu[0-9]*/thermal_throttle/*_throttle_count")])
+    counts = [int(path.read_text(encoding="ascii")) for path in _CPU.glob("cpu[0-9]*/thermal_throttle/*_throttle_count")]
+    return sum(counts) if counts else None
 
 
-def _nvidia_smi(device: torch.device | str, field: str) -> str | None:
-    """Return one field of the driver's own tool; None where there is none, or where it does not know the field."""
+def _nvidia_smi(device: torch.device | str, fields: str) -> list[float]:
+    """Return numbers from the driver's own tool; none where it is missing or does not know one of the fields."""
     uuid = torch.cuda.get_device_properties(device).uuid
-    command = ["nvidia-smi", "-i", f"GPU-{uuid}", f"--query-gpu={field}", "--format=csv,noheader,nounits"]
+    command = ["nvidia-smi", "-i", f"GPU-{uuid}", f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _whole(text: str | None) -> int | None:
-    found = re.match(r"\d+", text or "")
-    return int(found[0]) if found else None
-
-
-def _sum(counts: list[int] | list[int | None]) -> int | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) if known else None
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        return [float(text.split()[0]) for text in done.stdout.split(",")]
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return []

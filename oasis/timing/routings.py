@@ -19,7 +19,7 @@ def shares(text: str, heads: int) -> tuple[Pattern, ...]:
         try:
             weight = float(number or 1)
         except ValueError as error:
-            raise ValueError(f"routing {text!r}: {number!r} is no number; allowed: PATTERN=SHARE, with commas between") from error
+            raise ValueError(f"routing {text!r}: {number!r} is no number; allowed: PATTERN=SHARE,...") from error
         pattern = parse_pattern(name)
         if pattern in weights or not 0 < weight < float("inf"):
             raise ValueError(f"routing {text!r}: {item!r} must name a pattern once, with a share above 0")
@@ -31,16 +31,17 @@ def shares(text: str, heads: int) -> tuple[Pattern, ...]:
     return tuple(pattern for pattern, count in counts.items() for _ in range(count))
 
 
-def layer(text: str, heads: int, number: int) -> tuple[Pattern, ...]:
-    """Return the patterns of one layer, equal ones together, of a routing.json or of shares."""
-    if not text.endswith(".json"):
+def layer(text: str, heads: int) -> tuple[Pattern, ...]:
+    """Return the patterns of one layer, equal ones together, from shares or from `routing.json:3`, by default layer 0."""
+    path, _, number = text.partition(".json:")
+    if not number and not text.endswith(".json"):
         return shares(text, heads)
-    table = RoutingTable.load(Path(text))
-    if table.heads != heads or not 0 <= number < len(table.layers):
+    table = RoutingTable.load(Path(f"{path}.json" if number else text))
+    if table.heads != heads or not (number or "0").isdecimal() or int(number or 0) >= len(table.layers):
         raise ValueError(
-            f"{text}: has {len(table.layers)} layers of {table.heads} heads, but layer {number} of {heads} heads is asked for"
+            f"routing {text!r}: the table has {len(table.layers)} layers of {table.heads} heads, not {heads} heads"
         )
-    letters = sorted(table.layers[number])
+    letters = sorted(table.layers[int(number or 0)])
     return tuple(table.patterns[letter] for letter in letters)
 
 

@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -21,11 +20,6 @@ _CUDA = {
     "sdpa-efficient": SDPBackend.EFFICIENT_ATTENTION,
     "sdpa-math": SDPBackend.MATH,
 }
-
-
-def names(device: torch.device | str) -> tuple[str, ...]:
-    """Return the names of the dense backends that a device may have."""
-    return tuple(_CUDA) if torch.device(device).type == "cuda" else (PLAIN,)
 
 
 def preferring(name: str) -> AbstractContextManager[None]:
@@ -45,8 +39,10 @@ def only(name: str) -> Iterator[None]:
 
 def available(q: Tensor, k: Tensor, v: Tensor) -> list[str]:
     """Return the dense backends that really run on these tensors."""
+    if q.device.type != "cuda":
+        return [PLAIN]
     found = []
-    for name in names(q.device):
+    for name in _CUDA:
         with only(name), contextlib.suppress(RuntimeError):
             F.scaled_dot_product_attention(q, k, v)
             found.append(name)

@@ -1,0 +1,45 @@
+"""Profile a whole network by phase, dense against routed, with Amdahl's ceiling: what free self-attention would give.
+
+Example: profile_model.py --model random-wan-1.3b --layers 2 --clip 9x90x160 --routing global=1,frame=1,window-8x8=1
+"""
+
+import argparse
+import sys
+
+from oasis.cli.options import sizes
+from oasis.cli.timing import door, show
+from oasis.timing import model, trends
+from oasis.timing.found import Setting
+from oasis.timing.routings import THIRDS
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="tiny", help="tiny, a folder, or random-tiny | random-wan-1.3b")
+    parser.add_argument("--layers", type=int, help="of random-*: only so many layers")
+    parser.add_argument(
+        "--clip", metavar="TxHxW", action="append", help="frames, rows, columns of LQ (17x48x80); several are fitted"
+    )
+    parser.add_argument("--routing", metavar="R", action="append", help=f"routing.json or pattern=share,... ({THIRDS})")
+    parser.add_argument("--backend", action="append", choices=("folded", "flex", "masked"), help="of routed (folded)")
+
+
+def run(args: argparse.Namespace, setting: Setting) -> None:
+    request = model.Request(
+        model=args.model,
+        layers=args.layers,
+        clips=[sizes("--clip", text, 3) for text in args.clip or ["17x48x80"]],
+        routings=args.routing or [THIRDS],
+        backends=args.backend or ["folded"],
+        memory=not args.no_memory,
+        setting=setting,
+    )
+    found = model.profile(request)
+    lines = [f"{name}: free self-attention would make it {x:.2f} times as fast" for name, x in trends.ceilings(found).items()]
+    lines += [f"{name}: {rate:.2f} frames/s without I/O" for name, rate in trends.frame_rates(found, io=False).items()]
+    lines += [f"{name}: time grows as {fit}" for name, fit in trends.growths(found, list(found.tokens)).items()]
+    lines += [f"{name} beats dense: {point}" for name, point in trends.crossovers(found, list(found.tokens)).items()]
+    show(found, lines, args.csv)
+
+
+if __name__ == "__main__":
+    sys.exit(door(__doc__, add, run))
