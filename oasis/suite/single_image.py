@@ -27,15 +27,23 @@ class IMDN(nn.Module):
 
     def __init__(self, width: int = 64, blocks: int = 8) -> None:
         super().__init__()
-        body = nn.Module()  # the file calls its parts model.1.sub.N
-        body.sub = nn.Sequential(*(Distillation(width) for _ in range(blocks)), _conv(width, width))
-        self.model = nn.ModuleList([_conv(3, width), body, _conv(width, 3 * SCALE**2)])
+        self.model = nn.Sequential(_conv(3, width), Body(width, blocks), _conv(width, 3 * SCALE**2))
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 y x"]:
         """Return images, 4 times as large."""
-        head, body, tail = self.model
-        shallow = head(image)
-        return F.pixel_shuffle(tail(shallow + body.sub(shallow)), SCALE)
+        return F.pixel_shuffle(self.model(image), SCALE)
+
+
+class Body(nn.Module):
+    """IMDN's blocks, with one short cut around them."""
+
+    def __init__(self, width: int, blocks: int) -> None:
+        super().__init__()
+        self.sub = nn.Sequential(*(Distillation(width) for _ in range(blocks)), _conv(width, width))
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return refined features, added to `x`."""
+        return x + self.sub(x)
 
 
 class Distillation(nn.Module):
