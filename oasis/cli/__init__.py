@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from oasis import __version__
-from oasis.cli import benching, costing, datasets, heads, networks, scoring
+from oasis.cli import benching, costing, datasets, heads, networks, reporting, scoring
 from oasis.cli.options import Parser, command, status_of
 
 
@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     datasets.add(commands)
     scoring.add(commands)
     benching.add(commands)
+    reporting.add(commands)
     command(commands, "doctor", _doctor, "print versions, devices, attention backends that work here, and what is missing")
     return parser
 

@@ -55,6 +55,17 @@ def render(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
     return buffer.getvalue()
 
 
+def settle(figure: Figure) -> None:
+    """Lay `figure` out once and for all: where several files are drawn from it, layout is half of the time of drawing."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
+def shortened(text: str, longest: int = 32) -> str:
+    """Return `text`, cut and marked with an ellipsis where it is longer than a label may be."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 @matplotlib.rc_context(STYLE)
 def kl_map(heads: pd.DataFrame, pattern: str) -> Figure:
     """Return two layer x head maps of `pattern`: mean KL over clips in nats, and kl_rel (1 = a uniform head).
