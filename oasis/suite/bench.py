@@ -16,9 +16,12 @@ from oasis import files, profiling, results, routings, timings, video
 from oasis.data import builtin
 from oasis.data.prepare import prepare_builtin
 from oasis.model import load_model
+from oasis.report.board import rows
+from oasis.report.board.write import write_board
+from oasis.report.site.page import write_site
 from oasis.results import Score
 from oasis.suite import counted, frames, judging, methods, outputs, timed, verdict
-from oasis.suite.methods import Method
+from oasis.suite.methods import Method, Upscale
 from oasis.suite.routings import Routed, choose
 from oasis.suite.settings import ROUNDS, Settings
 
@@ -44,8 +47,8 @@ class Bench:
 def run(settings: Settings, out: Path, work: Path, *, workers: int) -> list[str]:
     """Run everything and return what to tell the user.
 
-    `out` receives results/, methods/ and frames/, as `oasis report` reads them; `work` keeps clips, head statistics, routings,
-    outputs and scores, from which a stopped run goes on. ValueError if `work` belongs to other settings.
+    `out` receives results/, methods/, frames/, and the report that `oasis report` makes of them; `work` keeps clips, head
+    statistics, routings, outputs and scores, from which a stopped run goes on. ValueError if `work` has other settings.
     """
     settings.check(work)
     bench = Bench(settings, out, work)
@@ -59,21 +62,23 @@ def run(settings: Settings, out: Path, work: Path, *, workers: int) -> list[str]
         each.table.save(work / "routings" / f"{each.name}.json")
     all_methods = methods.methods(settings.model, routed, settings.device)
     with bench.step("outputs"):
-        missing = outputs.write(all_methods, clips, work / "outputs")
-    able = [method for method in all_methods if method.name not in missing]
+        ready, missing = methods.opened(all_methods)
+        outputs.write(ready, clips, work / "outputs")
+    able = [method for method in all_methods if method.name in ready]
     with bench.step("scores"):
         scores = judging.score([_job(bench, method.name, clips) for method in able], workers)
     with bench.step("times"):
-        _time(bench, able, clips[0])
+        _time(bench, able, ready, clips[0])
     with bench.step("costs"):
         config = load_model(settings.model).model.config
         _, _, height, width = clips[0].lq.shape
         counted.write(config, routed, (settings.frames, height, width), work / "costs.csv")
     with bench.step("rows and pictures"):
-        rows = _routing_rows(bench, routed, scores)
-        _collect(bench, all_methods, scores, rows)
+        _collect(bench, all_methods, scores, _routing_rows(bench, routed, scores))
         _pictures(bench, able, clips)
-    return [*_lines(bench, able, scores, rows, routed), *(f"{name} is unavailable: {error}" for name, error in missing.items())]
+    with bench.step("report"):
+        _report(out)
+    return [*_lines(bench, able, scores, routed), *(f"{name} is unavailable: {error}" for name, error in missing.items())]
 
 
 def _clips(bench: Bench) -> list[outputs.Clip]:
@@ -108,10 +113,10 @@ def _job(bench: Bench, method: str, clips: Sequence[outputs.Clip]) -> judging.Jo
     )
 
 
-def _time(bench: Bench, able: Sequence[Method], clip: outputs.Clip) -> None:
+def _time(bench: Bench, able: Sequence[Method], ready: Mapping[str, Upscale], clip: outputs.Clip) -> None:
     device, path = bench.settings.device, bench.work / "timings.csv"
     if not path.exists():
-        timed.write(able, methods.dense_name(bench.settings.model), clip, device, ROUNDS, path)
+        timed.write(able, ready, methods.dense_name(bench.settings.model), clip, device, ROUNDS, path)
     full_size = bench.work / "timings-full-size.csv"
     if torch.device(device).type == "cuda" and not full_size.exists():
         timed.write_full_size(ROUNDS, full_size)
@@ -142,7 +147,7 @@ def _routing_rows(bench: Bench, routed: Sequence[Routed], scores: Mapping[str, S
 
 
 def _collect(
-    bench: Bench, all_methods: Sequence[Method], scores: Mapping[str, Sequence[Score]], rows: Sequence[routings.Routing]
+    bench: Bench, all_methods: Sequence[Method], scores: Mapping[str, Sequence[Score]], found: Sequence[routings.Routing]
 ) -> None:
     """Write the rows and the cards to where a report reads them."""
     names, folder = bench.settings.names("test"), bench.out / "results"
@@ -170,7 +175,7 @@ def _collect(
         "machine": timings.read(bench.work / "timings.csv")[1],
     }
     model = methods.dense_name(bench.settings.model).removesuffix("-dense")
-    routings.write(folder / "routings" / f"{model}.csv", rows, about)
+    routings.write(folder / "routings" / f"{model}.csv", found, about)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -187,11 +192,17 @@ def _pictures(bench: Bench, able: Sequence[Method], clips: Sequence[outputs.Clip
         frames.write(shown, bench.out / "frames" / judging.DATASET / clip.name)
 
 
+def _report(out: Path) -> None:
+    """Write leaderboard and page from the rows alone, as `oasis report` does."""
+    loaded = rows.load(out / "results", out / "methods")
+    write_board(loaded, out)
+    write_site(loaded, out, out / "frames")
+
+
 def _lines(
     bench: Bench,
     able: Sequence[Method],
     scores: Mapping[str, Sequence[Score]],
-    rows: Sequence[routings.Routing],
     routed: Sequence[Routed],
 ) -> list[str]:
     times = {row.subject: row for row in timings.read(bench.work / "timings.csv")[0]}
@@ -201,8 +212,8 @@ def _lines(
     for method in able:
         values = judging.qualities(scores, method.name).values()
         cells = " ".join(f"{'-' if value is None else f'{value:.4f}':>8}" for value in values)
-        time_ = times[method.name]
-        lines.append(f"{method.name:34} {cells} {time_.p50:8.3f} {time_.ratio:8.3f} {flops.get(method.name, ''):>16}".rstrip())
+        took = times[method.name]
+        lines.append(f"{method.name:34} {cells} {took.p50:8.3f} {took.ratio:8.3f} {flops.get(method.name, ''):>16}".rstrip())
     quality = {each.name: judging.qualities(scores, f"{model}-{each.name}") for each in routed}
     lines += ["", *verdict.lines(routed, quality, len(bench.settings.names("test")))]
     return [*lines, "", "seconds: " + ", ".join(f"{name} {seconds:.0f}" for name, seconds in bench.took.items())]

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from oasis import upscale
+from oasis import upscale, weights
 from oasis.methods import MethodCard
 from oasis.model import load_model
 from oasis.model.oasis import parameter_counts
@@ -46,6 +46,17 @@ def methods(model: str, routed: Sequence[Routed], device: str) -> list[Method]:
     """Return all methods: resampling, single-image networks, `model` dense, then routed."""
     single = [_single_image(name, device) for name in single_image.NETWORKS]
     return [*map(_resampling, FILTERS), *single, *_ours(model, routed, device)]
+
+
+def opened(chosen: Sequence[Method]) -> tuple[dict[str, Upscale], dict[str, weights.Missing]]:
+    """Return the methods made ready, by name, and what those lack that cannot be."""
+    ready, missing = {}, {}
+    for method in chosen:
+        try:
+            ready[method.name] = method.open()
+        except weights.Missing as error:
+            missing[method.name] = error
+    return ready, missing
 
 
 def dense_name(model: str) -> str:

@@ -1,6 +1,6 @@
 """Run every method on every clip and keep what comes out without loss."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -9,8 +9,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from oasis import video, weights
-from oasis.suite.methods import Method
+from oasis import video
+from oasis.suite.methods import Upscale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,28 +27,13 @@ def read(folder: Path, names: Sequence[str], frames: int, fps: Fraction) -> list
     return [Clip(name=name, lq=video.read(folder / name).frames[:frames], fps=fps) for name in names]
 
 
-def write(methods: Sequence[Method], clips: Sequence[Clip], out: Path) -> dict[str, weights.Missing]:
-    """Write OUT/METHOD/CLIP.mkv (FFV1), each whole or not at all, and return what methods that cannot run lack.
-
-    What is there already is not made again.
-    """
-    missing: dict[str, weights.Missing] = {}
-    with tqdm(total=len(methods) * len(clips), desc="upscaling", unit="clip", disable=None, dynamic_ncols=True) as progress:
-        for method in methods:
-            todo = [clip for clip in clips if not path(out, method.name, clip.name).exists()]
-            progress.update(len(clips) - len(todo))
-            try:
-                upscale = method.open() if todo else None
-            except weights.Missing as error:
-                missing[method.name] = error
-                continue
-            for clip in todo:
-                assert upscale
-                place = path(out, method.name, clip.name)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                video.write(place, upscale(clip.lq), clip.fps)
-                progress.update()
-    return missing
+def write(ready: Mapping[str, Upscale], clips: Sequence[Clip], out: Path) -> None:
+    """Write OUT/METHOD/CLIP.mkv (FFV1), each whole or not at all; what is there already is not made again."""
+    todo = [(name, clip) for name in ready for clip in clips if not path(out, name, clip.name).exists()]
+    for name, clip in tqdm(todo, desc="upscaling", unit="clip", disable=None, dynamic_ncols=True):
+        place = path(out, name, clip.name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        video.write(place, ready[name](clip.lq), clip.fps)
 
 
 def path(out: Path, method: str, clip: str) -> Path:

@@ -1,4 +1,4 @@
-"""Which routings are run: every rule at the cost of equal shares, two more budgets, and the controls of `decide.compare`."""
+"""Which routings are run: every rule at the cost of equal shares and its controls (`decide.compare`), and two more budgets."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,15 +40,17 @@ def choose(heads_csv: Path) -> list[Routed]:
     """Return the routings that follow from head statistics; dense, the uniform global one, is not among them."""
     heads, sha256 = decide.read_heads(heads_csv), files.sha256(heads_csv)
     equal = [decide.parse_rule(text) for text in decide.compare(heads)["rule"]]
-    budgets = [Rule(name="budget", parameters={"ratio": ratio}) for ratio in BUDGETS]
+    rules = {_name(rule): rule for rule in equal}
+    rules |= {f"budget-{ratio}": Rule(name="budget", parameters={"ratio": ratio}) for ratio in BUDGETS}
     found = []
-    for rule in (*budgets, *equal):
+    for name, rule in rules.items():
         if rule.parameters.get("pattern") != "global":
             table = decide.decide(heads, rule, heads_csv_sha256=sha256)
-            found.append(Routed(name=_name(rule), rule=rule, table=table, kl_total=decide.total(heads, table)))
+            found.append(Routed(name=name, rule=rule, table=table, kl_total=decide.total(heads, table)))
     return found
 
 
 def _name(rule: Rule) -> str:
-    number = {"budget": "ratio", "threshold": "tau", "random": "seed", "uniform": "pattern"}.get(rule.name)
-    return rule.name if number is None else f"{rule.name}-{rule.parameters[number]}"
+    """Name a rule of `decide.compare`, always the same; the numbers that follow from the statistics stay in the rule."""
+    which = {"random": "seed", "uniform": "pattern"}.get(rule.name)
+    return rule.name if which is None else f"{rule.name}-{rule.parameters[which]}"

@@ -1,11 +1,11 @@
 """How long every method takes, one after the other in every round; and the full-size network where there is a GPU."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from oasis.suite.methods import Method
+from oasis.suite.methods import Method, Upscale
 from oasis.suite.outputs import Clip
 from oasis.timing import machine, measure, model
 from oasis.timing.found import Found, Setting
@@ -18,12 +18,14 @@ FULL_SIZE = (17, 180, 320)
 """Frames, rows and columns of the LQ clip on which the full-size network is timed and counted."""
 
 
-def write(methods: Sequence[Method], baseline: str, clip: Clip, device: str, rounds: int, path: Path) -> None:
+def write(
+    methods: Sequence[Method], ready: Mapping[str, Upscale], baseline: str, clip: Clip, device: str, rounds: int, path: Path
+) -> None:
     """Time the methods on a clip in memory, LQ frames in and HR frames out, each against `baseline`, and write the rows.
 
     By the processor's clock, after all work on `device` is done: resampling works on the processor anyway.
     """
-    calls = {method.name: _call(method, clip) for method in sorted(methods, key=lambda method: method.name != baseline)}
+    calls = {name: _call(ready[name], clip) for name in sorted(ready, key=lambda name: name != baseline)}
     found = Found(setting=Setting(device=device, rounds=rounds))
     clock = wall_clock(device, names=())
     found.before = machine.state(device, calls[baseline])
@@ -54,6 +56,5 @@ def write_full_size(rounds: int, path: Path) -> None:
     model.profile(model.Request(model="random-wan-1.3b", clips=(FULL_SIZE,), routings=(THIRDS,), setting=setting)).write(path)
 
 
-def _call(method: Method, clip: Clip) -> Callable[[], Any]:
-    upscale = method.open()
+def _call(upscale: Upscale, clip: Clip) -> Callable[[], Any]:
     return lambda: list(upscale(clip.lq))
