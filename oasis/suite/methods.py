@@ -112,23 +112,22 @@ def _ours(model: str, routed: Sequence[Routed], device: str) -> list[Method]:
     loaded = load_model(model)
     name, parameters = loaded.model.config.name, parameter_counts(loaded.model)["total"]
 
-    def method(variant: str, title: str, each: Routed | None) -> Method:
+    note = "A tiny demonstrator, no rival to published methods." if loaded.trained else "RANDOM WEIGHTS: outputs mean nothing."
+
+    def method(variant: str, each: Routed | None) -> Method:
         card = MethodCard(
             name=f"{name}-{variant}",
-            title=title,
+            title=f"{name} {variant}{' (control)' if each and each.control else ''}",
             venue="",
             link="",
             parameters=parameters,
             kind="ours",
             ran_by="oasis bench, by oasis.upscale",
-            note="A tiny demonstrator, no rival to published methods."
-            if loaded.trained
-            else "RANDOM WEIGHTS: it says nothing about a trained model.",
+            note=note if each is None else f"{note} Routed by {each.rule}.",
         )
         return Method(card=card, backend="folded", open=lambda: _network(model, each, device))
 
-    titles = {each.name: f"{name}, {'control ' * each.control}{each.rule}" for each in routed}
-    return [method("dense", f"{name}, dense", None), *(method(each.name, titles[each.name], each) for each in routed)]
+    return [method("dense", None), *(method(each.name, each) for each in routed)]
 
 
 def _network(model: str, routed: Routed | None, device: str) -> Upscale:
