@@ -37,7 +37,7 @@ def add(commands: "Commands") -> None:
     )
 
 
-def _bench(args: argparse.Namespace) -> None:
+def _bench(args: argparse.Namespace) -> int:
     from oasis.suite import bench
     from oasis.suite.settings import Settings
 
@@ -45,6 +45,7 @@ def _bench(args: argparse.Namespace) -> None:
     for folder in (args.out, work):
         check_kind(folder, folder=True)
     settings = Settings(model=args.model, clips=args.clips, frames=args.frames, device=device(args.device))
-    for line in bench.run(settings, args.out, work, workers=at_least_one("--workers", args.workers)):
-        print(line)
-    print(args.out)
+    done = bench.run(settings, args.out, work, workers=at_least_one("--workers", args.workers))
+    print("\n".join(done.lines))
+    print(args.out / "index.html")
+    return 0 if done.complete else 1

@@ -1,7 +1,7 @@
 """Pictures for the page: one frame of every output, and one row of its pixels over time."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +28,6 @@ def write(outputs: Mapping[str, UInt8[Tensor, "t 3 h w"]], folder: Path) -> None
         _save(folder / f"{name}.png", rearrange(frames[moment(len(frames))], "c h w -> h w c").numpy())
         row = frames[:, :, frames.shape[2] // 2]
         _save(folder / f"{name}-xt.png", repeat(row.numpy(), "t c w -> (t tall) w c", tall=TALL))
-
-
-def total_bytes(folders: Sequence[Path]) -> int:
-    """Return how much all pictures of these folders take."""
-    return sum(path.stat().st_size for folder in folders for path in folder.glob("*.png"))
 
 
 def _save(path: Path, pixels: UInt8[np.ndarray, "h w 3"]) -> None:

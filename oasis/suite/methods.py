@@ -17,6 +17,8 @@ from oasis.model import load_model
 from oasis.model.oasis import parameter_counts
 from oasis.suite import single_image
 from oasis.suite.routings import Routed
+from oasis.suite.settings import Settings
+from oasis.suite.state import DENSE, Bench
 
 SCALE = 4
 PILLOW = "oasis bench, with Pillow's Image.resize"
@@ -42,10 +44,10 @@ class Method:
         return self.card.name
 
 
-def methods(model: str, routed: Sequence[Routed], device: str) -> list[Method]:
-    """Return all methods: resampling, single-image networks, `model` dense, then routed."""
-    single = [_single_image(name, device) for name in single_image.NETWORKS]
-    return [*map(_resampling, FILTERS), *single, *_ours(model, routed, device)]
+def methods(bench: Bench, routed: Sequence[Routed]) -> list[Method]:
+    """Return all methods: resampling, single-image networks, our network dense, then routed."""
+    single = [_single_image(name, bench.settings.device) for name in single_image.NETWORKS]
+    return [*map(_resampling, FILTERS), *single, *(_ours(bench, each) for each in (None, *routed))]
 
 
 def opened(chosen: Sequence[Method]) -> tuple[dict[str, Upscale], dict[str, weights.Missing]]:
@@ -57,11 +59,6 @@ def opened(chosen: Sequence[Method]) -> tuple[dict[str, Upscale], dict[str, weig
         except weights.Missing as error:
             missing[method.name] = error
     return ready, missing
-
-
-def dense_name(model: str) -> str:
-    """Return what rows call the dense network."""
-    return f"{load_model(model).model.config.name}-dense"
 
 
 def _resampling(name: str) -> Method:
@@ -108,28 +105,22 @@ def _single_image(name: str, device: str) -> Method:
     return Method(card=card, backend="torch", open=open_)
 
 
-def _ours(model: str, routed: Sequence[Routed], device: str) -> list[Method]:
-    loaded = load_model(model)
-    name, parameters = loaded.model.config.name, parameter_counts(loaded.model)["total"]
-
-    note = "A tiny demonstrator, no rival to published methods." if loaded.trained else "RANDOM WEIGHTS: outputs mean nothing."
-
-    def method(variant: str, each: Routed | None) -> Method:
-        card = MethodCard(
-            name=f"{name}-{variant}",
-            title=f"{name} {variant}{' (control)' if each and each.control else ''}",
-            venue="",
-            link="",
-            parameters=parameters,
-            kind="ours",
-            ran_by="oasis bench, by oasis.upscale",
-            note=note if each is None else f"{note} Routed by {each.rule}.",
-        )
-        return Method(card=card, backend="folded", open=lambda: _network(model, each, device))
-
-    return [method("dense", None), *(method(each.name, each) for each in routed)]
+def _ours(bench: Bench, routed: Routed | None) -> Method:
+    trained = "A tiny demonstrator, no rival to published methods." if bench.loaded.trained else "RANDOM WEIGHTS."
+    variant = DENSE if routed is None else routed.name
+    card = MethodCard(
+        name=bench.variant(variant),
+        title=f"{bench.model} {variant}{' (control)' if routed and routed.control else ''}",
+        venue="",
+        link="",
+        parameters=parameter_counts(bench.loaded.model)["total"],
+        kind="ours",
+        ran_by="oasis bench, by oasis.upscale",
+        note=trained if routed is None else f"{trained} Routed by {routed.rule}.",
+    )
+    return Method(card=card, backend="folded", open=partial(_network, bench.settings, routed))
 
 
-def _network(model: str, routed: Routed | None, device: str) -> Upscale:
-    network = load_model(model, None if routed is None else routed.table).model.to(device)
+def _network(settings: Settings, routed: Routed | None) -> Upscale:
+    network = load_model(settings.model, None if routed is None else routed.table).model.to(settings.device)
     return lambda frames: (frame.cpu() for frame in upscale.upscale(network, frames, upscale.Tiling()))

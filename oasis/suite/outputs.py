@@ -39,3 +39,9 @@ def write(ready: Mapping[str, Upscale], clips: Sequence[Clip], out: Path) -> Non
 def path(out: Path, method: str, clip: str) -> Path:
     """Return where the output of a method on a clip lies."""
     return out / method / f"{clip}.mkv"
+
+
+def size(clip: Clip) -> tuple[int, int, int]:
+    """Return frames, rows and columns of a clip."""
+    frames, _, height, width = clip.lq.shape
+    return frames, height, width

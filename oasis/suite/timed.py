@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from oasis.suite.methods import Method, Upscale
-from oasis.suite.outputs import Clip
+from oasis.suite.outputs import Clip, size
 from oasis.timing import machine, measure, model
 from oasis.timing.found import Found, Setting
 from oasis.timing.kernels import kernel_names
@@ -37,7 +37,7 @@ def write(
             subject=method.name,
             what="model",
             phase="total",
-            case="x".join(str(clip.lq.shape[axis]) for axis in (0, 2, 3)),
+            case="x".join(map(str, size(clip))),
             backend=method.backend,
             baseline=baseline,
             peak_mib=None,

@@ -14,7 +14,7 @@ Quality = Mapping[str, float | None]
 def lines(routed: Sequence[Routed], quality: Mapping[str, Quality], clips: int) -> list[str]:
     """Return a sentence for each routing that is no control; `quality` is by the routing's name."""
     said = [_line(each, [other for other in routed if other.control], quality) for each in routed if not each.control]
-    return [*said, f"means over {clips} clips of a tiny demonstrator: differences this small may be chance"]
+    return [*said, f"means over {clips} clip{'s' * (clips > 1)} of a tiny demonstrator: differences this small may be chance"]
 
 
 def _line(each: Routed, controls: Sequence[Routed], quality: Mapping[str, Quality]) -> str:

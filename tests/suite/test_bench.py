@@ -26,9 +26,9 @@ class Ran:
     settings: Settings
     out: Path
     work: Path
-    lines: list[str]
+    done: bench.Done
 
-    def again(self) -> list[str]:
+    def again(self) -> bench.Done:
         return bench.run(self.settings, self.out, self.work, workers=1)
 
     def measured(self, method: str) -> Path:
@@ -79,7 +79,9 @@ def test_every_method_has_a_card_and_rows_of_test_clips_only(ran: Ran) -> None:
 def test_missing_weights_are_said_in_rows_and_at_the_end(ran: Ran) -> None:
     scores, _ = results.read(ran.measured("imdn"))
     assert scores[0].reason.startswith("its weights imdn_x4_ntire.pth were not on the machine; they are at https://")
-    assert any(line.startswith("imdn is unavailable: the imdn weights imdn_x4_ntire.pth are not in ") for line in ran.lines)
+    assert any(
+        line.startswith("imdn is unavailable: the imdn weights imdn_x4_ntire.pth are not in ") for line in ran.done.lines
+    )
 
 
 def test_heads_are_measured_on_training_clips_only(ran: Ran) -> None:
@@ -139,8 +141,18 @@ def test_a_stopped_bench_goes_on_to_the_same_bytes(ran: Ran) -> None:
     (ran.work / "outputs" / "little-quota" / "chelsea-zoom.mkv").unlink()
     shutil.rmtree(ran.work / "scores" / "lanczos")
     shutil.rmtree(ran.out)
-    ran.again()
+    assert ran.again().complete
     assert everything() == before
+
+
+def test_a_clip_that_fails_is_said(ran: Ran) -> None:
+    output = ran.work / "outputs" / "lanczos" / "chelsea-zoom.mkv"
+    whole = output.read_bytes()
+    video.write(output, video.read(output).frames[:, :, :96], builtin.FPS)
+    done = ran.again()
+    assert not done.complete and any(line.startswith("FAILED lanczos, chelsea-zoom, psnr@y: ") for line in done.lines)
+    output.write_bytes(whole)
+    assert ran.again().complete
 
 
 def test_a_folder_of_another_bench_is_refused(ran: Ran) -> None:
