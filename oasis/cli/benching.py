@@ -30,7 +30,11 @@ def add(commands: "Commands") -> None:
     )
     bench.add_argument("--device", choices=("cpu", "cuda"), help="where networks run (cuda if there is one)")
     bench.add_argument(
-        "--out", metavar="DIR", type=Path, default=Path("runs/bench"), help="rows, cards and pictures (%(default)s)"
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("runs/bench"),
+        help="rows, cards, pictures, and the report made of them (%(default)s)",
     )
     bench.add_argument(
         "--work", metavar="DIR", type=Path, help="clips, outputs, scores; a stopped run goes on from there (OUT/work)"

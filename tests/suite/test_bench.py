@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from oasis import costs, methods, results, routings, timings, video
+from oasis.cli import main
 from oasis.data import builtin
 from oasis.suite import bench, judging
 from oasis.suite.routings import choose
@@ -167,3 +168,19 @@ def test_a_folder_of_another_bench_is_refused(ran: Ran) -> None:
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, int], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Settings(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--clips", "9"], "error: clips is 9; allowed: 1 to 4\n"),
+        (["--workers", "0"], "error: --workers is 0; allowed: a whole number of at least 1\n"),
+        (["--model", "none"], "error: model 'none' is unknown; allowed: tiny, random-tiny, random-wan-1.3b, or the folder of "),
+    ],
+)
+def test_the_command_refuses_in_one_sentence_and_writes_nothing(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "--out", str(tmp_path / "out"), *words]) == 2
+    assert capsys.readouterr().err.startswith(said)
+    assert not (tmp_path / "out").exists()
