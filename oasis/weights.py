@@ -13,6 +13,7 @@ from oasis import files
 
 State = Literal["here", "missing", "wrong"]
 _TORCHVISION = "https://download.pytorch.org/models"
+_NTIRE = "https://github.com/ofsoundof/NTIRE2022_ESR/raw/e95ba4a4916bb13d6348f7ee172827e2452e8a31/model_zoo"
 _PYIQA = "https://huggingface.co/chaofengc/IQA-PyTorch-Weights/resolve/main"
 
 
@@ -148,6 +149,22 @@ _LIST = (
         address=f"{_PYIQA}/NRQM_model.mat",
         licence="not stated (chaoma99/sr-metric)",
         what="NRQM's three forests and its regression",
+    ),
+    Weight(
+        name="imdn",
+        file="imdn_x4_ntire.pth",
+        sha256="115b4cc557eba9daaf1a6543c4858014c7e2a410655aafef7c8348ae54acc203",
+        address=f"{_NTIRE}/imdn_baseline.pth",
+        licence="MIT (ofsoundof/NTIRE2022_ESR)",
+        what="IMDN x4, DIV2K: a single-image baseline of `oasis bench`",
+    ),
+    Weight(
+        name="rlfn",
+        file="rlfn_x4_ntire.pth",
+        sha256="ca81b7757708ce749ac3766589690db6c2729961d026c0137e7659924ec36622",
+        address=f"{_NTIRE}/team04_rlfn.pth",
+        licence="MIT (ofsoundof/NTIRE2022_ESR)",
+        what="RLFN x4 (cut), DIV2K: a single-image baseline of `oasis bench`",
     ),
 )
 WEIGHTS = {weight.name: weight for weight in _LIST}

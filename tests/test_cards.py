@@ -20,7 +20,7 @@ from oasis.cards import DatasetCard, Size
 from oasis.data import builtin
 
 FOLDER = Path(__file__).parents[1] / "datasets"
-NAMES = ["builtin", "mvsr4x", "realvsr", "reds4", "spmcs", "udm10", "vid4", "videolq", "youhq40"]
+NAMES = ["builtin", "builtin-test", "mvsr4x", "realvsr", "reds4", "spmcs", "udm10", "vid4", "videolq", "youhq40"]
 LITTLE: dict[str, Any] = {
     "name": "little",
     "title": "Little",
@@ -100,7 +100,9 @@ def test_cards_need_no_torch() -> None:
 def test_what_the_cards_say_of_their_clips() -> None:
     found = {name: cards.load(name).clips for name in NAMES}
     counts = dict(builtin=12, mvsr4x=15, realvsr=50, reds4=4, spmcs=30, udm10=10, vid4=4, videolq=50, youhq40=40)
+    counts["builtin-test"] = 4
     totals = dict(builtin=204, mvsr4x=1500, realvsr=2500, reds4=400, spmcs=930, udm10=320, vid4=171, videolq=4771, youhq40=1280)
+    totals["builtin-test"] = 68
     assert {name: clips.count for name, clips in found.items()} == counts
     assert {name: clips.total_frames for name, clips in found.items()} == totals
     assert found["reds4"].names == ("000", "011", "015", "020")
@@ -126,6 +128,16 @@ def test_the_card_of_the_builtin_clips_says_what_the_code_does() -> None:
     assert f"{' and '.join(cuts)} change the scene at frame {drawn['frames'] // 2};" in card.traps[2]
     assert all(name in card.traps[0] for name in builtin.names("test"))
     assert not any(name in card.traps[0] for name in builtin.names("train"))
+
+
+def test_the_card_of_the_held_out_clips_holds_those_and_no_others() -> None:
+    card, whole = cards.load("builtin-test"), cards.load("builtin")
+    assert card.clips.names == tuple(builtin.names("test"))
+    assert (card.clips.frames, card.hr_size, card.lr_size, card.lq_recipe) == (
+        *(whole.clips.frames, whole.hr_size, whole.lr_size, whole.lq_recipe),
+    )
+    cuts = [name for name in builtin.names("test") if builtin.CLIPS[name].motion == "cut"]
+    assert any(trap.startswith(f"{' and '.join(cuts)} changes the scene at frame 8;") for trap in card.traps)
 
 
 def test_sizes_and_layouts_of_our_cards(card: DatasetCard) -> None:
@@ -301,7 +313,7 @@ def test_what_is_no_card(tmp_path: Path, text: bytes, reason: str) -> None:
 
 def test_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"no data set 'REDS'; allowed: builtin, mvsr4x, .*youhq40, or the path of a \.yaml file"
+        ValueError, match=r"no data set 'REDS'; allowed: builtin, builtin-test, .*youhq40, or the path of a \.yaml file"
     ):
         cards.load("REDS")
     with pytest.raises(FileNotFoundError):

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from oasis import __version__
-from oasis.cli import costing, datasets, heads, networks, reporting, scoring
+from oasis.cli import benching, costing, datasets, heads, networks, reporting, scoring
 from oasis.cli.options import Parser, command, status_of
 
 
@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     costing.add(commands)
     datasets.add(commands)
     scoring.add(commands)
+    benching.add(commands)
     reporting.add(commands)
     command(commands, "doctor", _doctor, "print versions, devices, attention backends that work here, and what is missing")
     return parser

@@ -69,10 +69,10 @@ def _prepare(args: argparse.Namespace) -> None:
     from oasis.data.prepare import prepare, prepare_builtin
 
     card = cards.load(args.name)
-    if card.name == "builtin":
+    if card.task == "built-in":
         if args.gt or args.recipe:
-            raise ValueError("--gt and --recipe have no meaning with the data set builtin, which brings its own")
-        record = prepare_builtin(args.out)
+            raise ValueError(f"--gt and --recipe have no meaning with the data set {card.name}, which brings its own")
+        record = prepare_builtin(args.out, dataset=card.name, names=card.clips.names)
     else:
         if args.gt is None:
             raise ValueError(f"say where the ground truth of {card.name} lies with --gt DIR")

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,10 +70,10 @@ def prepare(clips: Mapping[str, Source], out: Path, *, dataset: str, recipe: str
     return prepared.record
 
 
-def prepare_builtin(out: Path) -> dict[str, Any]:
-    """Write ground truth and LQ of the built-in clips as `builtin.make` gives them; the rest as in `prepare`."""
-    prepared = _Prepared.open(out, dataset="builtin", recipe="builtin", seed=None)
-    for name in tqdm(builtin.names(), desc="preparing", unit="clip", disable=None):
+def prepare_builtin(out: Path, *, dataset: str = "builtin", names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Write ground truth and LQ of built-in clips, by default of all, as `builtin.make` makes them; else as in `prepare`."""
+    prepared = _Prepared.open(out, dataset=dataset, recipe="builtin", seed=None)
+    for name in tqdm(builtin.names() if names is None else names, desc="preparing", unit="clip", disable=None):
         clip = builtin.make(name)
         truth = _Truth.look(name, clip.hr)
         if not prepared.has(name, truth):

@@ -19,7 +19,7 @@ def environment(device: str, threads: int) -> dict[str, Any]:
     """Return what any value may depend on: our code, the packages under it, and where it ran."""
     return {
         "oasis": oasis.__version__,
-        "source_sha256": _source_sha256(),
+        "source_sha256": source_sha256(SOURCES),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
@@ -38,9 +38,10 @@ def protocol(names: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def _source_sha256() -> str:
+def source_sha256(names: Iterable[str]) -> str:
+    """Return a hash of the named modules (ending in .py) and packages of `oasis`."""
     root = Path(oasis.__file__).parent
-    paths = [path for name in SOURCES for path in ([root / name] if name.endswith(".py") else (root / name).rglob("*.py"))]
+    paths = [path for name in names for path in ([root / name] if name.endswith(".py") else (root / name).rglob("*.py"))]
     listing = "".join(
         f"{path.relative_to(root).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n"
         for path in sorted(paths)

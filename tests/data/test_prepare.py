@@ -158,6 +158,13 @@ def test_builtin_clips_are_written_as_they_are_rendered(tmp_path, monkeypatch):
     assert stored(tmp_path) == before
 
 
+def test_some_builtin_clips_can_be_a_set_of_their_own(tmp_path):
+    record = prepare.prepare_builtin(tmp_path, dataset="builtin-test", names=["flower-turn"])
+    assert (record["dataset"], list(record["clips"])) == ("builtin-test", ["flower-turn"])
+    with pytest.raises(ValueError, match="the folder holds builtin-test by recipe builtin"):
+        prepare.prepare_builtin(tmp_path, names=["flower-turn"])
+
+
 def test_what_does_not_fit_is_refused(tmp_path):
     with pytest.raises(
         ValueError, match="no recipe 'bicubic'; allowed: bi, bd-mmagic, bd-pfnl, realbasicvsr, dove, consistent"

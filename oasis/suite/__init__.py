@@ -1,0 +1,1 @@
+"""`oasis bench`: everything that this project claims, measured anew on one machine by one command."""
