@@ -40,7 +40,7 @@ def _upscale(args: argparse.Namespace) -> None:
     from oasis.model import load_model
     from oasis.routing import RoutingTable
 
-    frames, height, width = sizes("--tile", args.tile, 3)
+    tiling = upscale.Tiling.of(*sizes("--tile", args.tile, 3))
     check_kind(args.output, folder=not args.output.suffix)
     if args.input.resolve() == args.output.resolve():
         raise ValueError(f"{args.output}: IN and OUT are the same; the input would be lost")

@@ -48,6 +48,7 @@ def add(commands: "Commands") -> None:
 
 def _report(args: argparse.Namespace) -> int:
     from oasis.report.board import check, compare, rows
+    from oasis.report.leaderboard import write_leaderboard
 
     if args.check is not None:
         card, *scores = args.check or [None]
@@ -64,7 +65,7 @@ def _report(args: argparse.Namespace) -> int:
     check_kind(args.out, folder=True)
     for problem in loaded.problems:
         print("note:", problem)
-    written = _write(loaded, args.out, args.frames)
+    written = write_leaderboard(loaded, args.out, args.frames)
     for path in written:
         if path.parent == args.out:
             print(path)
@@ -72,17 +73,12 @@ def _report(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write(loaded: "Rows", out: Path, frames: Path) -> list[Path]:
-    from oasis.report.board.write import write_board
-    from oasis.report.site.page import write_site
-
-    return [*write_board(loaded, out), *write_site(loaded, out, frames)]
-
-
 def _stale(loaded: "Rows", out: Path, frames: Path) -> int:
     """Compare what the rows give with what is in `out`, files left over in generated folders included."""
+    from oasis.report.leaderboard import write_leaderboard
+
     with tempfile.TemporaryDirectory() as folder:
-        fresh = {path.relative_to(folder) for path in _write(loaded, Path(folder), frames)}
+        fresh = {path.relative_to(folder) for path in write_leaderboard(loaded, Path(folder), frames)}
         old = {path.relative_to(out) for name in _folders(fresh) for path in (out / name).rglob("*") if path.is_file()}
         changed = {path for path in fresh if not _same(Path(folder) / path, out / path)}
     for path in sorted(changed | (old - fresh)):

@@ -11,8 +11,7 @@ from oasis.data import builtin
 from oasis.data.prepare import prepare_builtin
 from oasis.model import load_model
 from oasis.report.board import rows
-from oasis.report.board.write import write_board
-from oasis.report.site.page import write_site
+from oasis.report.leaderboard import write_leaderboard
 from oasis.suite import collect, counted, judging, methods, outputs, summary, timed
 from oasis.suite.methods import Method, Upscale
 from oasis.suite.outputs import Clip
@@ -59,7 +58,7 @@ def run(settings: Settings, out: Path, work: Path, *, workers: int) -> Done:
         collect.write(bench, every, scores, routed)
         collect.pictures(bench, list(ready), clips)
     with bench.step("report"):
-        _report(out)
+        write_leaderboard(rows.load(out / "results", out / "methods"), out, out / "frames")
     failed = [score for found in scores.values() for score in found if score.status == "failed"]
     return Done(lines=tuple(summary.lines(bench, scores, routed, missing, failed)), complete=not failed)
 
@@ -103,10 +102,3 @@ def _time(bench: Bench, able: Sequence[Method], ready: Mapping[str, Upscale], cl
     full_size = bench.work / "timings-full-size.csv"
     if torch.device(device).type == "cuda" and not full_size.exists():
         timed.write_full_size(ROUNDS, full_size)
-
-
-def _report(out: Path) -> None:
-    """Write leaderboard and page from the rows alone, as `oasis report` does."""
-    loaded = rows.load(out / "results", out / "methods")
-    write_board(loaded, out)
-    write_site(loaded, out, out / "frames")
