@@ -94,7 +94,7 @@ def _speeds(rows: Rows, summary: pd.DataFrame, titles: dict[str, str]) -> Iterat
             f"Measured here: {first['what']} on {first['device']} ({first['dtype']}), LQ clip {first['case']}, {first['cache']}"
             f" cache, {first['rounds']} rounds; times from {first['file']}, the same machine for all. Quality is the mean over"
             f" the clips of {first['dataset']}, whose size may differ from the timed case. Bubble area grows with the square"
-            " root of the number of parameters; vertical bars are 95 % intervals, horizontal ones reach from p20 to p80.",
+            " root of the number of parameters; horizontal bars reach from p20 to p80. The means' intervals are in the tables.",
             str(first["dataset"]),
         )
     for number, data in enumerate(speedplots.reported_speeds(rows.efficiency, rows.reported), start=1):

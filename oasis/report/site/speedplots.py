@@ -1,6 +1,6 @@
 """Quality against run time, a bubble per method: what was measured here, and, in figures of their own, what was reported."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import matplotlib
@@ -17,8 +17,15 @@ from oasis.report.site.clipplots import WHERE
 from oasis.report.site.kinds import MEASURED, REPORTED
 
 PANELS = 3  # measures of one figure
-SMALLEST, LARGEST = 14.0, 420.0  # areas of bubbles in square points: of no parameters, and what the most add
+SMALLEST, LARGEST = 14.0, 300.0  # areas of bubbles in square points: of no parameters, and what the most add
 LABELLED = 12  # with more methods only the best trade-offs are named
+APART = 10.0  # points between the middles of two numbers, along at least one side
+_MOVES = [
+    radius * np.array([np.cos(angle), np.sin(angle)])
+    for radius in range(14, 80, 11)
+    for angle in np.linspace(np.pi / 2, 5 * np.pi / 2, 12, endpoint=False)
+]
+"""Where a number may stand, from its point, in points: above, then around, then farther away."""
 SAME_RUN = ["file", "what", "case", "device", "cache"]  # times share an axis only where all of these are equal
 SAME_CLAIM = ["hardware", "frames", "resolution"]
 
@@ -63,18 +70,21 @@ def _fit(table: pd.DataFrame) -> tuple[bool, int, bool]:
 
 @matplotlib.rc_context(STYLE)
 def measured_speed_plot(data: pd.DataFrame, titles: dict[str, str]) -> Figure:
-    """Return a panel per measure: mean against seconds per output frame, both with their spread."""
+    """Return a panel per measure: mean against seconds per output frame with their spread; numbers stand for methods."""
     figure, panels = _panels(data, "measure")
     first = data.iloc[0]
     figure.suptitle(f"Measured here on {first['dataset']}: quality against time, {first['what']} on {first['device']}")
     color = sns.color_palette("colorblind")[0]
+    figure.set_figheight(figure.get_figheight() + 0.07 * data["method"].nunique())
+    numbers = {method: number for number, method in enumerate(data["method"].unique(), start=1)}
     for axes, (measure, part) in panels:
         axes.hlines(part["mean"], part["p20"], part["p80"], color="0.35", linewidth=1)
-        axes.vlines(part["p50"], part["low"], part["high"], color="0.75", linewidth=1)
-        _bubbles(axes, part, part["p50"], part["mean"], titles, color, "o")
+        _bubbles(axes, part, part["p50"], part["mean"], color, "o")
         axes.set(title=measure, ylabel=f"{part['unit'].iloc[0] or 'mean'} ({WHERE[part['better'].iloc[0]]})")
         axes.set_xlabel("seconds per output frame")
-    _legend(figure, data["parameters"], color, "o")
+    _legend(figure, data["parameters"], color, "o", [f"{number}  {titles[method]}" for method, number in numbers.items()])
+    for axes, (_, part) in panels:
+        _number(axes, part["p50"], part["mean"], [str(numbers[method]) for method in part["method"]])
     return figure
 
 
@@ -85,10 +95,10 @@ def reported_speed_plot(data: pd.DataFrame) -> Figure:
     first = data.iloc[0]
     figure.suptitle(f"REPORTED, not measured here: {first['dataset']}, {first['protocol']}'s protocol, on {first['hardware']}")
     color = sns.color_palette("colorblind")[4]
-    titles = dict(zip(data["method"], data["method"], strict=True))
     for axes, (metric, part) in panels:
         axes.set_facecolor("#fbf4e6")
-        _bubbles(axes, part, part["runtime_s"], part["value"], titles, color, REPORTED.marker)
+        _bubbles(axes, part, part["runtime_s"], part["value"], color, REPORTED.marker)
+        _name(axes, part, part["runtime_s"], part["value"])
         known = part["status"].iloc[0] != "irreproducible"
         axes.set(
             title=metric if known else f"{metric} (cannot be reproduced)", ylabel=f"printed ({WHERE[part['better'].iloc[0]]})"
@@ -116,7 +126,6 @@ def _bubbles(
     part: pd.DataFrame,
     x: "pd.Series[float]",
     y: "pd.Series[float]",
-    titles: dict[str, str],
     color: Any,
     marker: str,
 ) -> None:
@@ -125,18 +134,35 @@ def _bubbles(
     axes.scatter(x[sized], y[sized], s=part["area"][sized], alpha=0.55, **style)
     axes.scatter(x[~sized], y[~sized], s=40, marker="x", color="black", zorder=3)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=9))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if x.max() < 50 * x.min() else (1.0,), numticks=9))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.tick_params(axis="x", rotation=45)
     axes.margins(0.22, 0.16)
+    axes.grid(color="0.9")
+    axes.set_axisbelow(True)
+
+
+def _name(axes: Axes, part: pd.DataFrame, x: "pd.Series[float]", y: "pd.Series[float]") -> None:
+    """Write names over bubbles; of many only over the best trade-offs."""
     named = _best(x.to_numpy(), y.to_numpy(), part["better"].iloc[0]) if len(part) > LABELLED else np.ones(len(part), bool)
     radii = np.sqrt(part["area"].fillna(40).to_numpy()) / 2
     for method, at_x, at_y, up in zip(part["method"][named], x[named], y[named], radii[named], strict=True):
         place: dict[str, Any] = {"xytext": (0, 2 + up), "textcoords": "offset points", "ha": "center", "zorder": 4}
-        axes.annotate(shortened(titles[method], 20), (at_x, at_y), fontsize=7, **place)
-    axes.grid(color="0.9")
-    axes.set_axisbelow(True)
+        axes.annotate(shortened(method, 20), (at_x, at_y), fontsize=7, **place)
+
+
+def _number(axes: Axes, x: "pd.Series[float]", y: "pd.Series[float]", numbers: list[str]) -> None:
+    """Write numbers near their points where no other number stands, with a line to the point."""
+    to_points = 72 / axes.figure.dpi
+    places = axes.transData.transform(np.column_stack([x, y])) * to_points
+    taken: list[Any] = list(places)
+    for (at_x, at_y), place, number in zip(zip(x, y, strict=True), places, numbers, strict=True):
+        free = (move for move in _MOVES if all(np.abs(place + move - other).max() >= APART for other in taken))
+        move = next(free, _MOVES[-1])
+        taken.append(place + move)
+        style: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "center", "zorder": 4, "fontsize": 7}
+        axes.annotate(number, (at_x, at_y), tuple(move), arrowprops={"arrowstyle": "-", "color": "0.3", "lw": 0.5}, **style)
 
 
 def _best(seconds: Any, values: Any, better: str) -> Any:
@@ -156,7 +182,7 @@ def _areas(parameters: Any, most: Any) -> Any:
     return SMALLEST + LARGEST * np.sqrt(parameters / most if pd.notna(most) and most > 0 else 0.0 * parameters)
 
 
-def _legend(figure: Figure, parameters: "pd.Series[float]", color: Any, marker: str) -> None:
+def _legend(figure: Figure, parameters: "pd.Series[float]", color: Any, marker: str, key: Sequence[str] = ()) -> None:
     most = parameters.max()
     style: dict[str, Any] = {"linestyle": "", "markerfacecolor": color, "markeredgecolor": "black", "alpha": 0.55}
     sizes = [most, most / 10, most / 100] if pd.notna(most) and most > 0 else []
@@ -166,7 +192,13 @@ def _legend(figure: Figure, parameters: "pd.Series[float]", color: Any, marker: 
     ]
     if parameters.isna().any():
         handles.append(Line2D([], [], linestyle="", marker="x", color="black", label="number of parameters not stated"))
-    figure.legend(handles=handles, loc="outside lower left", ncols=4, frameon=False, labelspacing=1.2, columnspacing=3)
+    lines = [Line2D([], [], linestyle="", label=shortened(text, 34)) for text in key]
+    rows = max(len(handles), -(-len(lines) // 3)) if key else 1
+    if key:  # a legend is filled column by column: three of names, then the sizes
+        lines, handles = ([*part, *[Line2D([], [], linestyle="", label="")] * (-len(part) % rows)] for part in (lines, handles))
+    spaces: dict[str, Any] = {"labelspacing": 0.7, "columnspacing": 1} if key else {"labelspacing": 1.2, "columnspacing": 3}
+    columns = len(lines + handles) // rows
+    figure.legend(handles=lines + handles, loc="outside lower left", ncols=columns, frameon=False, **spaces)
     sns.despine(fig=figure)
     settle(figure)
 
