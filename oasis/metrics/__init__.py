@@ -9,8 +9,8 @@ from oasis.metrics.frames import Frame
 from oasis.metrics.meter import Meter, Result, Setting, Unavailable
 
 MODULES = {
-    "pixel": ("psnr", "ssim"),
-    "structure": ("ms_ssim", "gmsd", "fsim", "vif", "nlpd"),
+    "pixel": ("psnr", "ssim", "ms_ssim"),
+    "structure": ("gmsd", "fsim", "vif", "nlpd"),
     "perceptual": ("lpips", "dists", "clipiqa", "musiq", "maniqa", "niqe", "brisque", "nrqm", "pi"),
     "vmaf": ("vmaf",),
     "dover": ("dover",),

@@ -16,7 +16,7 @@ from torch import Tensor
 from oasis.measures.pixel import crop_of
 from oasis.metrics.frames import FULL, LIMITED, Frame
 from oasis.metrics.meter import Result, Setting, Unavailable
-from oasis.metrics.ssim import FLAT, GAUSSIAN, ssim
+from oasis.metrics.ssim import FLAT, GAUSSIAN, SCALES, ms_ssim, ssim
 from oasis.metrics.tecogan import tecogan_crop, tecogan_frames
 
 DOVE = np.array([0.257, 0.504, 0.098])
@@ -119,6 +119,7 @@ _PROTOCOLS: dict[str, tuple[Callable[[Frame], ndarray], Callable[[ndarray, ndarr
     "ssim@pyiqa": (_y_pyiqa, partial(ssim, clamp=True)),
     "ssim@pyiqa-rgb": (_rgb, partial(ssim, clamp=True)),
     "ssim@tecogan": (_y, _ssim_tecogan),
+    "ms_ssim@pyiqa": (_y_pyiqa, ms_ssim),
 }
 
 
@@ -142,7 +143,8 @@ def _score(name: str, setting: Setting) -> _Score:
     if base.endswith("@tecogan"):
         frames, inside = tecogan_frames(setting.frames), tecogan_crop(setting.height, setting.width)
     else:
-        least = len(GAUSSIAN) if base.startswith("ssim") else 1
+        coarsest = (len(GAUSSIAN) - 1) * 2 ** (len(SCALES) - 1) + 1  # at its coarsest scale there is one whole window
+        least = {"psnr": 1, "ssim": len(GAUSSIAN), "ms_ssim": coarsest}[base.partition("@")[0]]
         if min(setting.height, setting.width) - 2 * border < least:
             raise ValueError(
                 f"{name}: of {setting.height}x{setting.width} pixels a border of {border} must leave {least}x{least} or more"

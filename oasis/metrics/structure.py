@@ -9,8 +9,8 @@ from oasis.metrics.frames import Frame
 from oasis.metrics.framewise import Framewise, Score, check_size, paired
 from oasis.metrics.meter import Meter, Setting
 
-# Five scales of 11x11 windows; two pooled pixels to differ; a coarsest subband that is not empty.
-SMALLEST = {"ms_ssim": 161, "gmsd": 4, "fsim": 2, "vif": 65, "nlpd": 2}
+# Two pooled pixels to differ; a coarsest subband that is not empty.
+SMALLEST = {"gmsd": 4, "fsim": 2, "vif": 65, "nlpd": 2}
 """The shortest side, in pixels, that each family can be taken of."""
 
 
