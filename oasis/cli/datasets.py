@@ -58,7 +58,9 @@ def _check(args: argparse.Namespace) -> int:
         where = f" {finding.clip}" if finding.clip else ""
         print(f"{finding.role}{where}: {finding.kind}: {finding.message}")
     print(
-        f"{card.name}: {len(findings)} findings" if findings else f"{card.name}: nothing is missing, extra or of another size"
+        f"{card.name}: {len(findings)} finding{'s' * (len(findings) > 1)}"
+        if findings
+        else f"{card.name}: nothing is missing, extra or of another size"
     )
     return 1 if findings else 0
 
