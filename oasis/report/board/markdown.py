@@ -111,8 +111,8 @@ def _compared(dataset: str, summary: pd.DataFrame, comparisons: pd.DataFrame) ->
     for measure, part in found.groupby("measure", observed=True, sort=True):
         entries = len(summary[(summary["dataset"] == dataset) & (summary["measure"] == measure)])
         shown = part[part["better"] != "neither"]
-        if entries > SMALL:
-            yield f"- {escape(measure)}: {len(shown)} of {len(part)} pairs differ; see [comparisons.csv](comparisons.csv)"
+        if entries > SMALL and len(shown):
+            yield f"- {escape(measure)}: a difference shown in {len(shown)} of {len(part)} pairs; see [all](comparisons.csv)"
         else:
             yield f"- {escape(measure)}:{'' if len(shown) else ' ' + _none(part)}"
             yield from (f"  - {_pair(row, measures.find(str(measure)).digits)}" for row in shown.to_dict("records"))
