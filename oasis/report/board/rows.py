@@ -21,17 +21,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from oasis import costs, measures, methods, reported, tables, timings
+from oasis import costs, measures, methods, reported, routings, timings
 from oasis.methods import MethodCard
 from oasis.report.board import apart, bounds, clips, scorefile, statistics
 from oasis.report.board.columns import Columns
 
 KINDS = {"measured": "measured here", "others": "measured by others"}
 """Folders of score files, and what kind of value they hold."""
-ROUTINGS = [
-    *("model", "rule", "control", "heads", "attention_flops_ratio", "kl_total", "seconds_ratio"),
-    *("measure", "quality", "quality_dense", "clips"),
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +79,14 @@ def assemble(results: Path, found: Iterable[tuple[Path, str]], cards: dict[str, 
     scores = _scores(results, found, cards, fingerprints)
     timed = _records(results, "timings", timings.Timing, timings.read, fingerprints)
     counted = _records(results, "costs", costs.Cost, costs.read, fingerprints)
+    routed = _records(results, "routings", routings.Routing, routings.read, fingerprints)
     return Rows(
         scores=scores,
         reported=_reported(results),
         efficiency=_efficiency(results),
         timings=timed,
         costs=counted,
-        routings=_routings(results, fingerprints),
+        routings=routed,
         cards=cards,
         fingerprints=fingerprints,
         problems=tuple(apart.sentences(scores)),
@@ -224,18 +221,6 @@ def _efficiency(results: Path) -> pd.DataFrame:
     rows = reported.read_efficiency(path) if path.exists() else []
     found = [{**asdict(row), "file": relative(path, results)} for row in rows]
     return pd.DataFrame(found, columns=[*(field.name for field in fields(reported.Efficiency)), "file"])
-
-
-def _routings(results: Path, fingerprints: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    frames = [pd.DataFrame(columns=[*ROUTINGS, "file"])]
-    for path in _tables(results / "routings"):
-        name = relative(path, results)
-        fingerprints[name], _ = tables.split(path)
-        rows = pd.read_csv(path, skiprows=1, keep_default_na=False)
-        if list(rows.columns) != ROUTINGS:
-            raise ValueError(f"{name}: columns are {', '.join(map(str, rows.columns))}; allowed: {', '.join(ROUTINGS)}")
-        frames.append(rows.assign(file=name))
-    return pd.concat(frames[1:] or frames, ignore_index=True)
 
 
 def _tables(folder: Path) -> list[Path]:

@@ -18,7 +18,6 @@ from oasis.report.site.kinds import MEASURED, REPORTED
 
 PANELS = 3  # measures of one figure
 SMALLEST, LARGEST = 14.0, 300.0  # areas of bubbles in square points: of no parameters, and what the most add
-LABELLED = 12  # with more methods only the best trade-offs are named
 APART = 10.0  # points between the middles of two numbers, along at least one side
 _MOVES = [
     radius * np.array([np.cos(angle), np.sin(angle)])
@@ -75,8 +74,7 @@ def measured_speed_plot(data: pd.DataFrame, titles: dict[str, str]) -> Figure:
     first = data.iloc[0]
     figure.suptitle(f"Measured here on {first['dataset']}: quality against time, {first['what']} on {first['device']}")
     color = sns.color_palette("colorblind")[0]
-    figure.set_figheight(figure.get_figheight() + 0.07 * data["method"].nunique())
-    numbers = {method: number for number, method in enumerate(data["method"].unique(), start=1)}
+    numbers = _numbers(figure, data)
     for axes, (measure, part) in panels:
         axes.hlines(part["mean"], part["p20"], part["p80"], color="0.35", linewidth=1)
         _bubbles(axes, part, part["p50"], part["mean"], color, "o")
@@ -90,21 +88,23 @@ def measured_speed_plot(data: pd.DataFrame, titles: dict[str, str]) -> Figure:
 
 @matplotlib.rc_context(STYLE)
 def reported_speed_plot(data: pd.DataFrame) -> Figure:
-    """Return a panel per metric: printed value against printed time; squares on a tint, nothing measured here."""
+    """Return a panel per metric: printed value against printed time; squares on a tint, numbers stand for methods."""
     figure, panels = _panels(data, "metric")
     first = data.iloc[0]
     figure.suptitle(f"REPORTED, not measured here: {first['dataset']}, {first['protocol']}'s protocol, on {first['hardware']}")
     color = sns.color_palette("colorblind")[4]
+    numbers = _numbers(figure, data)
     for axes, (metric, part) in panels:
         axes.set_facecolor("#fbf4e6")
         _bubbles(axes, part, part["runtime_s"], part["value"], color, REPORTED.marker)
-        _name(axes, part, part["runtime_s"], part["value"])
         known = part["status"].iloc[0] != "irreproducible"
         axes.set(
             title=metric if known else f"{metric} (cannot be reproduced)", ylabel=f"printed ({WHERE[part['better'].iloc[0]]})"
         )
         axes.set_xlabel(f"printed seconds for {first['frames'] or '?'} frames")
-    _legend(figure, data["parameters"], color, REPORTED.marker)
+    _legend(figure, data["parameters"], color, REPORTED.marker, [f"{number}  {method}" for method, number in numbers.items()])
+    for axes, (_, part) in panels:
+        _number(axes, part["runtime_s"], part["value"], [str(numbers[method]) for method in part["method"]])
     return figure
 
 
@@ -143,13 +143,11 @@ def _bubbles(
     axes.set_axisbelow(True)
 
 
-def _name(axes: Axes, part: pd.DataFrame, x: "pd.Series[float]", y: "pd.Series[float]") -> None:
-    """Write names over bubbles; of many only over the best trade-offs."""
-    named = _best(x.to_numpy(), y.to_numpy(), part["better"].iloc[0]) if len(part) > LABELLED else np.ones(len(part), bool)
-    radii = np.sqrt(part["area"].fillna(40).to_numpy()) / 2
-    for method, at_x, at_y, up in zip(part["method"][named], x[named], y[named], radii[named], strict=True):
-        place: dict[str, Any] = {"xytext": (0, 2 + up), "textcoords": "offset points", "ha": "center", "zorder": 4}
-        axes.annotate(shortened(method, 20), (at_x, at_y), fontsize=7, **place)
+def _numbers(figure: Figure, data: pd.DataFrame) -> dict[str, int]:
+    """Return a number for every method, and make room for a key to them."""
+    numbers = {method: number for number, method in enumerate(data["method"].unique(), start=1)}
+    figure.set_figheight(figure.get_figheight() + 0.07 * len(numbers))
+    return numbers
 
 
 def _number(axes: Axes, x: "pd.Series[float]", y: "pd.Series[float]", numbers: list[str]) -> None:
@@ -165,14 +163,6 @@ def _number(axes: Axes, x: "pd.Series[float]", y: "pd.Series[float]", numbers: l
         axes.annotate(number, (at_x, at_y), tuple(move), arrowprops={"arrowstyle": "-", "color": "0.3", "lw": 0.5}, **style)
 
 
-def _best(seconds: Any, values: Any, better: str) -> Any:
-    """Return which points no other point beats in both time and quality."""
-    loss = {"higher": -values, "lower": values, "zero": abs(values), "one": abs(values - 1)}[better]
-    beaten = (seconds[None] <= seconds[:, None]) & (loss[None] <= loss[:, None])
-    strictly = beaten & ((seconds[None] < seconds[:, None]) | (loss[None] < loss[:, None]))
-    return ~strictly.any(axis=1)
-
-
 def _with_areas(data: pd.DataFrame) -> pd.DataFrame:
     """Add the areas of bubbles, which grow with the square root of the number of parameters; NaN where it is unknown."""
     return data.assign(area=_areas(data["parameters"].astype(float), data["parameters"].max()))
@@ -182,7 +172,7 @@ def _areas(parameters: Any, most: Any) -> Any:
     return SMALLEST + LARGEST * np.sqrt(parameters / most if pd.notna(most) and most > 0 else 0.0 * parameters)
 
 
-def _legend(figure: Figure, parameters: "pd.Series[float]", color: Any, marker: str, key: Sequence[str] = ()) -> None:
+def _legend(figure: Figure, parameters: "pd.Series[float]", color: Any, marker: str, key: Sequence[str]) -> None:
     most = parameters.max()
     style: dict[str, Any] = {"linestyle": "", "markerfacecolor": color, "markeredgecolor": "black", "alpha": 0.55}
     sizes = [most, most / 10, most / 100] if pd.notna(most) and most > 0 else []
@@ -193,12 +183,11 @@ def _legend(figure: Figure, parameters: "pd.Series[float]", color: Any, marker: 
     if parameters.isna().any():
         handles.append(Line2D([], [], linestyle="", marker="x", color="black", label="number of parameters not stated"))
     lines = [Line2D([], [], linestyle="", label=shortened(text, 34)) for text in key]
-    rows = max(len(handles), -(-len(lines) // 3)) if key else 1
-    if key:  # a legend is filled column by column: three of names, then the sizes
-        lines, handles = ([*part, *[Line2D([], [], linestyle="", label="")] * (-len(part) % rows)] for part in (lines, handles))
-    spaces: dict[str, Any] = {"labelspacing": 0.7, "columnspacing": 1} if key else {"labelspacing": 1.2, "columnspacing": 3}
-    columns = len(lines + handles) // rows
-    figure.legend(handles=lines + handles, loc="outside lower left", ncols=columns, frameon=False, **spaces)
+    rows = max(len(handles), -(-len(lines) // 3))
+    # A legend is filled column by column: names, at most three columns of them, then the sizes.
+    lines, handles = ([*part, *[Line2D([], [], linestyle="", label="")] * (-len(part) % rows)] for part in (lines, handles))
+    style = {"labelspacing": 0.7, "columnspacing": 1, "frameon": False}
+    figure.legend(handles=lines + handles, loc="outside lower left", ncols=len(lines + handles) // rows, **style)
     sns.despine(fig=figure)
     settle(figure)
 

@@ -189,3 +189,14 @@ def test_the_committed_rows_load() -> None:
     root = Path(__file__).parents[3] / "reports"
     loaded = load(root)
     assert len(loaded.reported) > 1000
+
+
+def test_a_routing_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    source = Path(__file__).parents[3] / "reports" / "results" / "routings" / "oasis-tiny.csv"
+    text = source.read_text(encoding="utf-8")
+    ratio = text.splitlines()[2].split(",")[-5]
+    for folder in ("results/routings", "methods"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "results" / "routings" / "r.csv").write_text(text.replace(f",{ratio},", ",nan,", 1), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"r\.csv, line 3: seconds_ratio is 'nan'"):
+        rows.load(tmp_path / "results", tmp_path / "methods")

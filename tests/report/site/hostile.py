@@ -1,6 +1,5 @@
 """A folder of reports with every kind of row and names that try to break out of a page."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +8,10 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from oasis import measures, results, timings
+from oasis import measures, results, routings, timings
 from oasis.report.board import rows as board
 from oasis.results import Score
+from oasis.routings import Routing
 from oasis.timings import Timing
 
 ROOT = Path(__file__).parents[3]
@@ -40,13 +40,27 @@ def write_reports(folder: Path) -> None:
     one_table = [line for line in printed if line.startswith("method,") or "DOVE supplementary" in line]
     (folder / "results" / "reported" / "efficiency.csv").write_text("".join(one_table), encoding="utf-8")
     timings.write(folder / "results" / "timings" / "cpu.csv", map(_timing, METHODS), {"processor": "a CPU"})
-    lines = ["# " + json.dumps({"format": 1, "kind": "routings"}), ",".join(board.ROUTINGS)]
-    for rule, control, flops, kl, seconds, quality in (
-        ("dense", 0, 1.0, 0.0, 1.0, 28.0), ("threshold:tau=0.5", 0, 0.6, 5.0, 0.8, 27.9),
-        ("random:seed=0", 1, 0.6, 20.0, 0.8, 27.0)
-    ):  # fmt: skip
-        lines.append(f'tiny,{rule},{control},"G=1,F=2",{flops},{kl},{seconds},psnr@rgb,{quality},28.0,6')
-    (folder / "results" / "routings" / "tiny.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    found = [
+        Routing(
+            model="tiny",
+            rule=rule,
+            control=control,
+            heads="G=1,F=2",
+            attention_flops_ratio=flops,
+            kl_total=kl,
+            seconds_ratio=seconds,
+            measure="psnr@rgb",
+            quality=quality,
+            quality_dense=28.0,
+            clips=6,
+        )
+        for rule, control, flops, kl, seconds, quality in (
+            ("dense", 0, 1.0, 0.0, 1.0, 28.0),
+            ("threshold:tau=0.5", 0, 0.6, 5.0, 0.8, 27.9),
+            ("random:seed=0", 1, 0.6, 20.0, 0.8, 27.0),
+        )
+    ]
+    routings.write(folder / "results" / "routings" / "tiny.csv", found, {})
 
 
 def _scores(number: int, dataset: str) -> Iterator[Score]:

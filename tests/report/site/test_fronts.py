@@ -1,10 +1,14 @@
+import itertools
+
 import numpy as np
 import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from oasis.report.site.frontplots import fronts
-from oasis.report.site.speedplots import _best
+from oasis.report.site.speedplots import APART, _number
 
 NUMBERS = st.lists(st.tuples(*[st.integers(0, 3)] * 4), min_size=1, max_size=12)
 
@@ -23,7 +27,14 @@ def test_a_front_is_what_no_other_row_beats(points: list[tuple[int, ...]]) -> No
 
 
 @given(NUMBERS)
-def test_quality_is_lost_downwards_or_upwards_as_the_measure_says(points: list[tuple[int, ...]]) -> None:
-    seconds, values = np.array([(a, b) for a, b, _, _ in points], dtype=float).T
-    up = _best(seconds, values, "higher")
-    assert np.array_equal(up, _best(seconds, -values, "lower")) and up.any()
+def test_numbers_of_crowded_points_stand_apart(points: list[tuple[int, ...]]) -> None:
+    x, y = (pd.Series(values, dtype=float) for values in zip(*[(a, b) for a, b, _, _ in points], strict=True))
+    figure = Figure(figsize=(6, 4))
+    axes = figure.subplots()
+    axes.scatter(x, y)
+    axes.margins(0.3)
+    _number(axes, x, y, [str(number) for number in range(len(points))])
+    figure.draw_without_rendering()
+    places = [Text.get_window_extent(text).get_points().mean(axis=0) * 72 / figure.dpi for text in axes.texts]
+    for one, other in itertools.combinations(places, 2):
+        assert np.abs(one - other).max() > APART - 1  # boxes of digits are not centred to the point
