@@ -16,6 +16,7 @@ from numpy import ndarray
 from oasis.degrade import ops, variants
 from oasis.degrade.stages import INTERPOLATIONS, STAGES, Frames
 from oasis.degrade.variants import ROUNDS, Round, Variant
+from oasis.degrade.walk import walk
 
 FORMAT = 1
 SCALE = 4
@@ -92,17 +93,17 @@ class _Clip:
     variant: Variant
 
     def blur(self, sigma: tuple[float, float]) -> dict[str, Any]:
-        walk, family, size = self.variant.walk, self.choice(variants.FAMILIES), int(self.generator.choice(variants.SIZES))
+        steps, family, size = self.variant.walk, self.choice(variants.FAMILIES), int(self.generator.choice(variants.SIZES))
         if family == "sinc":
             return self.sinc(size, lowest=math.pi / (3 if size < 13 else 5))
-        parameters = {"sigma_x": self.walk(sigma, walk.sigma)}
+        parameters = {"sigma_x": self.walk(sigma, steps.sigma)}
         if family.endswith("aniso"):
-            parameters["sigma_y"] = self.walk(sigma, walk.sigma)
-            parameters["angle"] = self.walk((-math.pi, math.pi), walk.angle)
+            parameters["sigma_y"] = self.walk(sigma, steps.sigma)
+            parameters["angle"] = self.walk((-math.pi, math.pi), steps.angle)
         if family.startswith("generalised"):
-            parameters["beta"] = self.beta((0.5, 4.0), walk.generalised_beta)
+            parameters["beta"] = self.beta((0.5, 4.0), steps.generalised_beta)
         if family.startswith("plateau"):
-            parameters["beta"] = self.beta((1.0, 2.0), walk.plateau_beta)
+            parameters["beta"] = self.beta((1.0, 2.0), steps.plateau_beta)
         return {"op": "blur", "family": family, "size": size, "parameters": parameters}
 
     def last_sinc(self) -> dict[str, Any]:
@@ -129,11 +130,13 @@ class _Clip:
         return {"op": "resize", "interpolation": interpolation, "height": height, "width": width}
 
     def noise(self, ranges: Round) -> dict[str, Any]:
-        walk, grey = self.variant.walk, bool(self.generator.uniform() < variants.GREY)
+        steps, grey = self.variant.walk, bool(self.generator.uniform() < variants.GREY)
         if self.generator.uniform() < 0.5:
-            return {"op": "gaussian_noise", "grey": grey, "sigma": self.walk(ranges.gaussian, walk.gaussian)}
-        scale = self.walk(ranges.poisson, walk.poisson)
-        return {"op": "poisson_noise", "grey": grey, "domain": self.variant.poisson, "scale": scale}
+            step = {"op": "gaussian_noise", "grey": grey, "sigma": self.walk(ranges.gaussian, steps.gaussian)}
+        else:
+            scale = self.walk(ranges.poisson, steps.poisson)
+            step = {"op": "poisson_noise", "grey": grey, "domain": self.variant.poisson, "scale": scale}
+        return step | ({"frozen": True} if self.variant.frozen_noise else {})
 
     def jpeg(self) -> dict[str, Any]:
         """Quality is rounded in every frame before it walks on."""
@@ -157,15 +160,10 @@ class _Clip:
         start: tuple[float, float] | None = None,
         digits: int | None = None,
     ) -> list[float]:
-        """Return one value per frame: the first uniform within `start`, by default the limits, and then a bounded walk."""
-        value = self.generator.uniform(*(start or limits))
-        values: list[float] = []
-        for _ in range(self.frames):
-            value = float(np.clip(value, *limits))
-            value = value if digits is None else round(value, digits)
-            values.append(value)
-            value += self.generator.uniform(-step, step)
-        return values
+        """Return one value per frame: the first, and those after a jump, uniform within `start`, by default the limits."""
+        first = self.generator.uniform(*(start or limits))
+        jump = self.variant.jump
+        return walk(self.generator, self.frames, first, limits, step, jump=jump, anew=start, digits=digits)
 
     def beta(self, limits: tuple[float, float], step: float) -> list[float]:
         """Return betas uniform between 1 and a walking bound: so the published code, which draws anew for every frame."""

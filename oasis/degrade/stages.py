@@ -2,7 +2,7 @@
 
 A frame is float32 "h w 3" in 0..255, not clamped; frames differ in size where the resize factor walks. A step is plain data:
 `op` names its function in `STAGES`, lists hold one value per frame. Only noise is random: frame t of step n draws from a
-generator of its own, seeded by (seed, n, t).
+generator of its own, seeded by (seed, n, t), or by (seed, n, 0) where the step says that it is `frozen`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -40,13 +40,13 @@ def resize(frames: Frames, stage: Stage, seed: Seed) -> Frames:
 def gaussian_noise(frames: Frames, stage: Stage, seed: Seed) -> Frames:
     """Add Gaussian noise, a fresh field for every frame."""
     for t, frame in enumerate(frames):
-        yield noise.gaussian(frame, stage["sigma"][t], grey=stage["grey"], generator=np.random.default_rng((*seed, t)))
+        yield noise.gaussian(frame, stage["sigma"][t], grey=stage["grey"], generator=_generator(stage, seed, t))
 
 
 def poisson_noise(frames: Frames, stage: Stage, seed: Seed) -> Frames:
     """Add Poisson noise, a fresh field for every frame."""
     for t, frame in enumerate(frames):
-        generator = np.random.default_rng((*seed, t))
+        generator = _generator(stage, seed, t)
         yield noise.poisson(frame, stage["scale"][t], grey=stage["grey"], domain=stage["domain"], generator=generator)
 
 
@@ -59,6 +59,10 @@ def jpeg(frames: Frames, stage: Stage, seed: Seed) -> Frames:
 def video(frames: Frames, stage: Stage, seed: Seed) -> Frames:
     """Compress the clip with a video codec."""
     return codec.video(frames, stage["codec"], stage["bitrate"], wrap=stage["wrap"])
+
+
+def _generator(stage: Stage, seed: Seed, t: int) -> np.random.Generator:
+    return np.random.default_rng((*seed, 0 if stage.get("frozen") else t))
 
 
 STAGES: dict[str, Callable[[Frames, Stage, Seed], Frames]] = {

@@ -44,15 +44,21 @@ class Walk:
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """What differs between the published forms of the pipeline.
+    """What differs between forms of the pipeline.
 
-    `pin_beta`: the outline of generalised and plateau kernels is drawn once for the clip, not again for every frame.
-    `poisson` is the domain of `noise.poisson`; `wrap` and `swapped` are the oversights told of in `codec`.
+    `jump` is the probability that a value of a frame is drawn anew instead of walking, per value and frame; 1 draws every
+    frame independently. `frozen_noise` gives all frames the noise of the first.
+
+    The others are what published code does, mostly by oversight. Without `pin_beta` the outline of generalised and plateau
+    kernels is drawn again for every frame; `poisson` is the domain of `noise.poisson`; `wrap` and `swapped` are told of in
+    `codec`.
     """
 
     name: str
     walk: Walk = Walk()
-    pin_beta: bool = False
+    jump: float = 0.0
+    frozen_noise: bool = False
+    pin_beta: bool = True
     poisson: Domain = "byte"
     wrap: bool = False
     swapped: bool = False
@@ -75,22 +81,21 @@ ROUNDS = (
     Round(blur=0.8, sigma=(0.2, 1.5), modes=(0.3, 0.4, 0.3), factor=(0.3, 1.2), gaussian=(1.0, 25.0), poisson=(0.05, 2.5)),
 )
 
-REALBASICVSR = Variant(
-    name="realbasicvsr",
-    walk=Walk(
-        sigma=0.02,
-        angle=0.31416,
-        generalised_beta=0.05,
-        plateau_beta=0.1,
-        omega=0.0628,
-        first_resize=0.015,
-        second_resize=0.03,
-        gaussian=0.1,
-        poisson=0.005,
-        quality=3.0,
-    ),
-    poisson="unit",
+_PUBLISHED = Walk(
+    sigma=0.02,
+    angle=0.31416,
+    generalised_beta=0.05,
+    plateau_beta=0.1,
+    omega=0.0628,
+    first_resize=0.015,
+    second_resize=0.03,
+    gaussian=0.1,
+    poisson=0.005,
+    quality=3.0,
 )
-DOVE = Variant(name="dove", walk=Walk(quality=3.0))
-CONSISTENT = Variant(name="consistent", pin_beta=True)
-VARIANTS = {variant.name: variant for variant in (REALBASICVSR, DOVE, CONSISTENT)}
+REALBASICVSR = Variant(name="realbasicvsr", walk=_PUBLISHED, pin_beta=False, poisson="unit")
+DOVE = Variant(name="dove", walk=Walk(quality=3.0), pin_beta=False)
+CONSISTENT = Variant(name="consistent")
+INCONSISTENT = Variant(name="inconsistent", walk=_PUBLISHED, jump=0.05, pin_beta=False, poisson="unit")
+INCONSISTENT_IID = Variant(name="inconsistent-iid", jump=1.0, pin_beta=False, poisson="unit")
+VARIANTS = {variant.name: variant for variant in (REALBASICVSR, DOVE, CONSISTENT, INCONSISTENT, INCONSISTENT_IID)}
