@@ -60,12 +60,20 @@ TWICE = (-1.0, 2 / 255 - 1)
 
 
 def warp(image: Float[Tensor, "1 c h w"], way: Float[ndarray, "h w 2"]) -> Float[Tensor, "1 c h w"]:
-    """Return `image` sampled where `way` (dx, dy in pixels) leads: bilinear, float64, coordinates clamped to the border."""
-    height, width = way.shape[:2]
-    rows, columns = torch.arange(height, dtype=torch.float64), torch.arange(width, dtype=torch.float64)
-    points = torch.from_numpy(way).double() + torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
-    grid = 2 * points / torch.tensor([max(width - 1, 1), max(height - 1, 1)]) - 1
-    return functional.grid_sample(image.double(), grid[None], mode="bilinear", padding_mode="border", align_corners=True)
+    """Return `image` sampled where `way` (dx, dy in pixels) leads, in float64."""
+    return sample(image.double(), torch.from_numpy(way).double()[None])
+
+
+def sample(image: Float[Tensor, "n c h w"], way: Float[Tensor, "n h w 2"]) -> Float[Tensor, "n c h w"]:
+    """Return each of `image` at the places to which its `way` (dx, dy in pixels, of the same type) leads from every pixel.
+
+    Bilinear; coordinates are clamped to the border.
+    """
+    height, width = way.shape[1:3]
+    rows, columns = (torch.arange(length, dtype=way.dtype, device=way.device) for length in (height, width))
+    points = way + torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
+    grid = 2 * points / way.new_tensor([max(width - 1, 1), max(height - 1, 1)]) - 1
+    return functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
 def occluded(forward: Float[ndarray, "h w 2"], backward: Float[ndarray, "h w 2"]) -> Bool[ndarray, "h w"]:

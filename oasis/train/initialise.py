@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from oasis.model.oasis import LinearSkip, Oasis
 from oasis.model.unshuffle import unshuffle
 from oasis.model.vae import LATENT_SCALE, SmallVAE
+from oasis.train.least_squares import NormalEquations
 
 SHARPNESS = 2.0
 """First gain of the query norms. At 1, scores of untrained heads spread so little that attention is near uniform, its gradients
@@ -40,18 +41,13 @@ def fit_skip(
     skip: LinearSkip, folded: list[Float[Tensor, "b i t h w"]], latents: list[Float[Tensor, "b c t h w"]], ridge: float = 1e-4
 ) -> None:
     """Solve the normal equations of 3x3 neighbourhoods onto latents, with a ridge relative to the mean variance."""
-    width = skip.filter.in_channels * 9 + 1
-    gram = torch.zeros(width, width, dtype=torch.float64)
-    cross = torch.zeros(width, skip.filter.out_channels, dtype=torch.float64)
+    equations = NormalEquations(skip.filter.in_channels * 9, skip.filter.out_channels)
     for x, z in zip(folded, latents, strict=True):
-        rows = _neighbourhoods(x)
-        gram += rows.T @ rows
-        cross += rows.T @ rearrange(z, "b c t h w -> (b t h w) c").double()
-    gram[:-1, :-1] += ridge * gram[:-1, :-1].diagonal().mean() * torch.eye(width - 1, dtype=torch.float64)
-    solution = torch.linalg.solve(gram, cross)
-    skip.filter.weight.copy_(rearrange(solution[:-1], "(i kh kw) c -> c i kh kw", i=skip.filter.in_channels, kh=3, kw=3))
+        equations.add(_neighbourhoods(x), rearrange(z, "b c t h w -> (b t h w) c"))
+    fit = equations.solve(ridge)
+    skip.filter.weight.copy_(rearrange(fit.weight, "(i kh kw) c -> c i kh kw", i=skip.filter.in_channels, kh=3, kw=3))
     assert skip.filter.bias is not None
-    skip.filter.bias.copy_(solution[-1])
+    skip.filter.bias.copy_(fit.bias)
     residual = torch.cat([rearrange(z - skip(x), "b c t h w -> (b t h w) c") for x, z in zip(folded, latents, strict=True)])
     skip.residual_std.copy_(residual.std(dim=0))
 
@@ -76,5 +72,4 @@ def whiten(embedding: nn.Conv3d, samples: Float[Tensor, "n i"], floor: float = 1
 
 def _neighbourhoods(x: Float[Tensor, "b i t h w"]) -> Float[Tensor, "n k"]:
     frames = F.pad(rearrange(x, "b i t h w -> (b t) i h w"), (1, 1, 1, 1), mode="replicate")
-    rows = rearrange(F.unfold(frames.double(), 3), "bt k n -> (bt n) k")
-    return F.pad(rows, (0, 1), value=1.0)
+    return rearrange(F.unfold(frames.double(), 3), "bt k n -> (bt n) k")
