@@ -1,4 +1,4 @@
-"""upscale, train, describe: the network itself."""
+"""upscale, describe: the network itself."""
 
 import argparse
 import sys
@@ -21,11 +21,6 @@ def add(commands: "Commands") -> None:
     upscale.add_argument("--frames", type=int, help="upscale only the first frames")
     upscale.add_argument("--tile", metavar="TxHxW", default="17x48x80", help="frames and LQ pixels at a time (%(default)s)")
     add_compute(upscale)
-
-    train = command(commands, "train", _train, "train the tiny model, resuming what OUT holds")
-    train.add_argument("out", metavar="OUT", type=Path, help="folder for state, log and the finished model (OUT/model)")
-    train.add_argument("--videos", type=Path, help="folder of training videos beside the built-in clips")
-    train.add_argument("--check", type=Path, help="folder of videos to score on, never trained on, beside the built-in ones")
 
     describe = command(commands, "describe", _describe, "print a network's parameters by part, without building its weights")
     describe.add_argument("preset", choices=("tiny", "wan-1.3b"))
@@ -55,13 +50,6 @@ def _upscale(args: argparse.Namespace) -> None:
         video.write(args.output, upscale.upscale(loaded.model, taken, tiling, tick=progress.update), about.fps)
     kind = f"routed by {args.routing}" if table else "dense"
     print(f"{args.output}  {loaded.model.config.name}, {kind}, attention {args.backend}")
-
-
-def _train(args: argparse.Namespace) -> None:
-    from oasis.publish import publish
-    from oasis.train.tiny import train_tiny
-
-    print(publish(train_tiny(args.videos, args.out), args.out, args.videos, args.check))
 
 
 def _describe(args: argparse.Namespace) -> None:

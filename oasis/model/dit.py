@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from oasis.attention import attend
 from oasis.configs import DiTConfig
@@ -52,6 +53,8 @@ class DiT(nn.Module):
         self.patterns: tuple[tuple[Pattern, ...], ...] = ((GLOBAL,) * config.heads,) * config.layers
         self.head_order: tuple[tuple[int, ...], ...] = (tuple(range(config.heads)),) * config.layers
         self.backend = "folded"
+        self.checkpointing = False
+        """Whether blocks are computed again in the backward pass, so that their activations need no memory until then."""
 
     def condition(
         self, timestep: Float[Tensor, "b"], context: Float[Tensor, "b l e"], *, padded: int | None = None
@@ -92,7 +95,8 @@ class DiT(nn.Module):
         rotation = rotary_table(grid, self.config.head_dim, like=x)
         x = self.embed(x)
         for layer, block in enumerate(self.blocks):
-            x = block(x, self._layer(condition, layer), rotation, grid, self.patterns[layer], self.backend, layer, probe)
+            arguments = (self._layer(condition, layer), rotation, grid, self.patterns[layer], self.backend, layer, probe)
+            x = checkpoint(block, x, *arguments, use_reentrant=False) if self.checkpointing else block(x, *arguments)
         return self._unpatch(self.head(x, condition.head), grid)
 
     def embed(self, x: Float[Tensor, "b i t h w"]) -> Float[Tensor, "b n c"]:

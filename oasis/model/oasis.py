@@ -76,6 +76,10 @@ class Oasis(nn.Module):
         self._folded = None
         self._folded = self.condition()
 
+    def unfold_constants(self) -> None:
+        """Forget the constants, so that modulation and cross-attention follow the weights again."""
+        self._folded = None
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Oasis":
         """Move or convert the folded constants together with the weights."""
         super()._apply(fn, recurse)

@@ -13,23 +13,22 @@ from oasis.routing import RoutingTable
 
 
 def loss_curve(log: Path) -> Figure:
-    """Draw the training log: one panel per stage, the logged values and their running median."""
+    """Draw the training log: one panel per stage, what it is judged by and its running median."""
     rows = pd.read_csv(log)
-    shown = {"decoder": "pixel", "latent": "explained", "pixel": "pixel"}
-    titles = {
-        "decoder": "decoder: pixel loss",
-        "latent": "transformer: share of the residual explained",
-        "pixel": "transformer through the decoder: pixel loss",
-    }
-    figure = Figure(figsize=(11, 3.2), layout="constrained")
-    for axis, (stage, column) in zip(figure.subplots(1, 3), shown.items(), strict=True):
+    stages = list(dict.fromkeys(rows["stage"]))
+    figure = Figure(figsize=(3.7 * len(stages), 3.2), layout="constrained")
+    for axis, stage in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages, strict=True):
         part = rows[rows["stage"] == stage]
+        column = next(name for name in ("explained", "pixel", "loss") if part[name].notna().any())
         axis.plot(part["step"], part[column], color="0.75", linewidth=0.8, label="each tenth step")
         axis.plot(part["step"], part[column].rolling(21, min_periods=1).median(), color="C0", label="running median")
-        axis.set(title=titles[stage], xlabel="step")
+        axis.set(title=f"{stage}: {_CURVES[column]}", xlabel="step")
         axis.title.set_fontsize(9)
     axis.legend(fontsize=8)
     return figure
+
+
+_CURVES = {"explained": "share of the linear skip's error explained", "pixel": "pixel loss", "loss": "weighted sum of losses"}
 
 
 def write_loss_curve(log: Path, path: Path) -> None:

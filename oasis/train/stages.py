@@ -1,33 +1,117 @@
-"""The schedule of the tiny model's training, as data."""
+"""The stages of a training run, as data: what learns, from which crops, by which losses."""
 
-from dataclasses import dataclass
-from typing import Literal
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
 
+from oasis import files
 from oasis.train.corpus import CropSize
+
+Trained = Literal["decoder", "transformer", "all"]
+LOSSES = ("latent", "pixel", "gradient", "frames", "perceptual")
+"""Names of losses, in the order of the log's columns; `objective` says what each is."""
+HIGHEST_RATE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """Some steps with one goal.
 
-    `decoder`: the VAE's decoder learns to reconstruct HR clips. `latent`: the transformer regresses latents, weighted by
-    what each channel adds to the pixels. `pixel`: it goes on through the frozen decoder, with losses on pixels.
-    The learning rate warms up over `warmup` steps and falls to a tenth on a cosine.
+    `trains`: the `decoder` learns to reconstruct HR clips from their noisy latents; the `transformer` learns through the frozen
+    decoder; `all` learn together. `losses` are weights by name. The learning rate warms up over `warmup` steps and falls to a
+    tenth on a cosine. A batch is split into `accumulate` parts whose gradients are added up.
     """
 
-    name: Literal["decoder", "latent", "pixel"]
+    name: str
+    trains: Trained
     steps: int
     learning_rate: float
     sizes: tuple[CropSize, ...]
+    losses: Mapping[str, float]
     warmup: int = 100
+    accumulate: int = 1
+
+    def __post_init__(self) -> None:
+        if self.trains not in get_args(Trained):
+            raise ValueError(f"field 'trains' is {self.trains!r}; allowed: {', '.join(get_args(Trained))}")
+        for field, least in (("steps", 1), ("warmup", 0), ("accumulate", 1)):
+            value = getattr(self, field)
+            if type(value) is not int or value < least:
+                raise ValueError(f"field {field!r} is {value!r}; allowed: a whole number of at least {least}")
+        if not _is_number(self.learning_rate) or not 0 < self.learning_rate <= HIGHEST_RATE:
+            raise ValueError(f"field 'learning_rate' is {self.learning_rate!r}; allowed: above 0, at most {HIGHEST_RATE}")
+        self._check_losses()
+        if not self.sizes:
+            raise ValueError("field 'sizes' is empty; allowed: at least one size of crops")
+        for size in self.sizes:
+            _check_size(size)
+            if size.batch % self.accumulate:
+                raise ValueError(f"field 'accumulate' is {self.accumulate}; it must divide the batch of {size.batch} crops")
+
+    def _check_losses(self) -> None:
+        if not self.losses:
+            raise ValueError(f"field 'losses' is empty; allowed: weights of {', '.join(LOSSES)}")
+        for name, weight in self.losses.items():
+            if name not in LOSSES:
+                raise ValueError(f"field 'losses' has {name!r}; allowed: {', '.join(LOSSES)}")
+            if not _is_number(weight) or weight <= 0:
+                raise ValueError(f"field 'losses': the weight of {name!r} is {weight!r}; allowed: a number above 0")
+        if self.trains == "decoder" and "latent" in self.losses:
+            raise ValueError("field 'losses': the decoder writes no latents, so it has no loss 'latent'")
 
 
-_SMALL = CropSize(batch=16, frames=9, height=96, width=96)
-_LONG = CropSize(batch=6, frames=17, height=128, width=128)
-_WHOLE = CropSize(batch=1, frames=17, height=192, width=320)
+def _check_size(size: CropSize) -> None:
+    for field in ("batch", "frames", "height", "width"):
+        value = getattr(size, field)
+        if type(value) is not int or value < 1:
+            raise ValueError(f"field 'sizes': {field} is {value!r}; allowed: a whole number of at least 1")
+    if size.frames % 4 != 1 or size.height % 8 or size.width % 8:
+        raise ValueError(
+            f"field 'sizes': {size.frames} frames of {size.width}x{size.height} pixels; allowed: 4k+1 frames, "
+            "sides that 8 divides"
+        )
 
-TINY_STAGES = (
-    Stage(name="decoder", steps=500, learning_rate=1e-3, sizes=(_SMALL,)),
-    Stage(name="latent", steps=1100, learning_rate=1.2e-3, sizes=(_SMALL, _SMALL, _LONG, _SMALL, _SMALL, _WHOLE)),
-    Stage(name="pixel", steps=350, learning_rate=5e-4, sizes=(_SMALL, _LONG, _SMALL, _WHOLE)),
-)
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def write(path: Path, stages: Sequence[Stage]) -> None:
+    """Write stages as JSON, which `read` takes."""
+    files.write_text(path, json.dumps([asdict(stage) for stage in stages], indent=2) + "\n")
+
+
+def read(path: Path) -> tuple[Stage, ...]:
+    """Read stages; ValueError names the file, the stage and the field that does not fit."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(data, list) or not data:
+            raise ValueError("must hold a list of stages")
+        return tuple(_read(stage, number) for number, stage in enumerate(data))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _read(data: Any, number: int) -> Stage:
+    where = f"stage {number}"
+    try:
+        values = _fields(data, Stage)
+        sizes = values["sizes"]
+        if not isinstance(sizes, list):
+            raise ValueError(f"field 'sizes' must be a list, got {sizes!r}")
+        if type(values["name"]) is not str or not isinstance(values["losses"], dict):
+            raise ValueError("field 'name' must be a text and field 'losses' an object")
+        values["sizes"] = tuple(CropSize(**_fields(size, CropSize)) for size in sizes)
+        return Stage(**values)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _fields(data: Any, kind: type) -> dict[str, Any]:
+    names = set(kind.__dataclass_fields__)  # type: ignore[attr-defined]
+    if not isinstance(data, dict) or set(data) != names:
+        raise ValueError(f"must be an object with exactly the fields {', '.join(sorted(names))}, got {data!r}")
+    return dict(data)

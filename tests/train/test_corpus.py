@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from oasis.data import builtin
-from oasis.train.corpus import Corpus, CropSize, augment, crop, reduce_by_2
-from oasis.train.tiny import builtin_clips
+from oasis.train import corpus as corpus_module
+from oasis.train.clips import builtin_clips
+from oasis.train.corpus import FAMILIES, Clips, Corpus, CropSize, augment, crop, reduce_by_2
 
 SIZES = (CropSize(batch=2, frames=5, height=32, width=48), CropSize(batch=1, frames=9, height=32, width=32))
 
@@ -15,24 +16,59 @@ def clips() -> list[np.ndarray]:
 
 
 def test_batches_depend_on_seed_and_number_alone(clips: list[np.ndarray]) -> None:
-    corpus = Corpus(clips, SIZES, seed=5)
+    corpus = Corpus(Clips(clips, "moderate"), SIZES, seed=5)
     whole = [batch for batch, _ in zip(corpus, range(4), strict=False)]
-    resumed = next(iter(Corpus(clips, SIZES, seed=5, start=3)))
-    assert all(torch.equal(a, b) for a, b in zip(whole[3], resumed, strict=True))
-    assert not torch.equal(whole[0][0], Corpus(clips, SIZES, seed=6).batch(0)[0])
+    resumed = next(iter(Corpus(Clips(clips, "moderate"), SIZES, seed=5, start=3)))
+    assert all(torch.equal(a, b) for a, b in zip(whole[3][:2], resumed[:2], strict=True))
+    assert not torch.equal(whole[0][0], Corpus(Clips(clips, "moderate"), SIZES, seed=6).batch(0)[0])
 
 
 def test_sizes_alternate_and_the_range_is_the_networks(clips: list[np.ndarray]) -> None:
-    corpus = Corpus(clips, SIZES, seed=0)
-    lq, hr = corpus.batch(0)
+    corpus = Corpus(Clips(clips, "moderate"), SIZES, seed=0)
+    lq, hr, latents = corpus.batch(0)
+    assert latents is None
     assert lq.shape == (2, 3, 5, 8, 12) and hr.shape == (2, 3, 5, 32, 48)
     assert corpus.batch(1)[1].shape == (1, 3, 9, 32, 32)
     assert -1 <= hr.min() < -0.9 and 0.9 < hr.max() <= 1
 
 
-def test_a_corpus_without_a_large_enough_clip_is_refused(clips: list[np.ndarray]) -> None:
-    with pytest.raises(ValueError, match="no clip holds a crop of 20 frames"):
-        Corpus(clips, (CropSize(batch=1, frames=20, height=32, width=32),), seed=0)
+def test_a_clip_that_is_too_small_is_refused(clips: list[np.ndarray]) -> None:
+    with pytest.raises(ValueError, match="training clip 0 has 12 frames of 100x70 pixels; a crop needs 20 frames of 32x32"):
+        Corpus(Clips(clips, "moderate"), (CropSize(batch=1, frames=20, height=32, width=32),), seed=0)
+    with pytest.raises(ValueError, match="no clip to train on"):
+        Corpus(Clips([], "moderate"), SIZES, seed=0)
+
+
+def test_processes_share_the_crops_of_one(clips: list[np.ndarray]) -> None:
+    size = (CropSize(batch=4, frames=5, height=32, width=32),)
+    source = Clips(clips, "moderate")
+    whole = Corpus(source, size, seed=5).batch(7)
+    shares = [Corpus(source, size, seed=5, rank=rank, world=2).batch(7) for rank in range(2)]
+    for number in range(2):
+        together = torch.stack([shares[index % 2][number][index // 2] for index in range(4)])
+        assert torch.equal(whole[number], together)
+    with pytest.raises(ValueError, match="a batch of 4 crops cannot be shared equally by 3 processes"):
+        Corpus(source, size, seed=5, world=3)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_crops_are_degraded_inconsistently_as_often_as_asked(
+    clips: list[np.ndarray], family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+    source = Clips(clips, family)
+    original = corpus_module.degraded
+    monkeypatch.setattr(corpus_module, "degraded", lambda *args: seen.append(args[2]) or original(*args))
+    size = (CropSize(batch=20, frames=1, height=32, width=32),)
+    corpus = Corpus(source, size, seed=1, probability=lambda number: (0.0, 1.0, 0.5)[number])
+    for number in range(3):
+        corpus.batch(number)
+    assert sum(seen[:20]) == 0 and sum(seen[20:40]) == 20 and 4 <= sum(seen[40:]) <= 16
+
+
+def test_an_unknown_family_is_refused(clips: list[np.ndarray]) -> None:
+    with pytest.raises(ValueError, match="degradation 'heavy' is unknown; allowed: moderate, second-order"):
+        Clips(clips, "heavy")
 
 
 def test_crops_come_from_inside_the_clip(clips: list[np.ndarray]) -> None:

@@ -8,7 +8,7 @@ from oasis.configs import TINY
 from oasis.data import builtin
 from oasis.model.oasis import Oasis
 from oasis.model.unshuffle import unshuffle
-from oasis.train.corpus import Corpus, CropSize
+from oasis.train.corpus import Clips, Corpus, CropSize
 from oasis.train.initialise import initialise, whiten
 
 CONFIG = dataclasses.replace(
@@ -21,9 +21,13 @@ CONFIG = dataclasses.replace(
 def test_closed_forms_start_above_nothing() -> None:
     torch.manual_seed(0)
     model = Oasis(CONFIG)
-    corpus = Corpus([builtin.make("coffee-turn", frames=9).hr], (CropSize(batch=4, frames=5, height=64, width=64),), seed=0)
-    initialise(model, (corpus.batch(number) for number in range(24)))
-    lq, hr = corpus.batch(100)
+    corpus = Corpus(
+        Clips([builtin.make("coffee-turn", frames=9).hr], "moderate"),
+        (CropSize(batch=4, frames=5, height=64, width=64),),
+        seed=0,
+    )
+    initialise(model, (corpus.batch(number)[:2] for number in range(24)))
+    lq, hr, _ = corpus.batch(100)
     with torch.no_grad():
         latents = model.vae.encode(hr)
         # The decoder starts as the inverse of the projection: what is lost is what 48 components leave.

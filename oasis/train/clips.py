@@ -1,0 +1,56 @@
+"""Training clips in memory, each checked before a run begins: the built-in ones and those of a folder."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+
+from oasis import files, video
+from oasis.data import builtin
+from oasis.train.corpus import Frames, reduce_by_2
+
+BUILTIN_PATHS = 3  # camera paths over each built-in training clip, beside the one that users see
+REAL_FRAMES = 100
+FPS = (8, 240)
+"""What counts as video: below, frames are a slide show, above, a clip is in slow motion or its time stamps are wrong."""
+_LARGE = 1000  # pixels on the short side, above which a clip is reduced by 2: such clips are rarely sharp
+
+
+def builtin_clips() -> Iterator[Frames]:
+    """Yield the built-in training clips along several camera paths; held-out photographs never appear."""
+    for name in builtin.names("train"):
+        for path in range(BUILTIN_PATHS + 1):
+            seed = None if path == 0 else 1000 * path + builtin.CLIPS[name].seed
+            yield builtin.make(name, frames=33, height=256, width=384, seed=seed).hr
+
+
+def paths(folder: Path) -> list[Path]:
+    """Return the videos in a folder, sorted; ValueError if there is none."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder; training videos lie in one folder")
+    found = sorted(path for path in folder.iterdir() if path.suffix in video.SUFFIXES)
+    if not found:
+        raise ValueError(f"{folder}: no videos; looked for {', '.join(video.SUFFIXES)}")
+    return found
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every video in `folder` by name."""
+    return {path.name: files.sha256(path) for path in paths(folder)}
+
+
+def real_clips(folder: Path) -> Iterator[Frames]:
+    """Yield the first frames of every video in `folder`, those above 1000 lines reduced by 2 with an area filter.
+
+    ValueError names a video that is damaged, or whose frame rate is not between 8 and 240.
+    """
+    for path in paths(folder):
+        fps = video.info(path).fps
+        if not FPS[0] <= fps <= FPS[1]:
+            raise ValueError(f"{path}: {float(fps):.3g} frames per second; allowed for training: {FPS[0]} to {FPS[1]}")
+        taken = list(itertools.islice(video.stream(path), REAL_FRAMES))
+        frames: np.ndarray = rearrange(torch.stack(taken), "t c h w -> t h w c").numpy()
+        yield reduce_by_2(frames) if min(frames.shape[1:3]) > _LARGE else frames

@@ -1,0 +1,135 @@
+"""A training run from its settings: crops, start, stages; resumed where it was interrupted."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from oasis import files
+from oasis.model.checkpoint import WEIGHTS
+from oasis.model.oasis import Oasis
+from oasis.train import record, stages, state
+from oasis.train.clips import builtin_clips, hashes, real_clips
+from oasis.train.corpus import Clips, Source
+from oasis.train.loop import Run, train
+from oasis.train.parallel import Parallel, processes
+from oasis.train.perceptual import Features, features
+from oasis.train.presets import PRESETS, Preset
+from oasis.train.schedule import SCHEDULES
+from oasis.train.shards import Shards
+from oasis.train.stages import Stage
+from oasis.train.start import fresh, load_backbone, load_vae, trained
+
+SEED = 2026
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a run is asked to do; None stands for what the preset says.
+
+    Crops come from `shards`, or from the built-in clips and those in `videos`. `start` is a model to go on from, put on
+    `routing` if given; `backbone` and `vae` are files of Wan2.1. `stages` is a file in the form of stages.json. `features`
+    names the network of the perceptual loss.
+    """
+
+    preset: str
+    videos: Path | None = None
+    shards: Path | None = None
+    start: str | None = None
+    routing: Path | None = None
+    backbone: Path | None = None
+    vae: Path | None = None
+    schedule: str | None = None
+    stages: Path | None = None
+    features: str = "random"
+    seed: int = SEED
+    bf16: bool | None = None
+    device: str = "cpu"
+    parallel: Parallel = "ddp"
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"--seed is {self.seed}; allowed: a whole number of at least 0")
+        if self.shards is not None and self.videos is not None:
+            raise ValueError(
+                "--shards and --videos exclude each other: shards hold crops of the videos that they were made from"
+            )
+        if self.routing is not None and self.start is None:
+            raise ValueError("--routing needs --start: a table belongs to the weights that it was decided from")
+        if self.start is not None and (self.backbone is not None or self.vae is not None):
+            raise ValueError("--start and --backbone or --vae exclude each other: a model to go on from has both")
+
+    def plan(self) -> tuple[Stage, ...]:
+        """Return the stages: those of the file, or the preset's, the routed ones if there is a routing."""
+        if self.stages is not None:
+            return stages.read(self.stages)
+        preset = PRESETS[self.preset]
+        return preset.routed if self.routing is not None else preset.stages
+
+
+def run(settings: Settings, folder: Path) -> Oasis:
+    """Train as the settings say and return the model; `folder` is resumed from when it holds a run of the same settings."""
+    preset, plan = PRESETS[settings.preset], settings.plan()
+    schedule = SCHEDULES[settings.schedule] if settings.schedule else preset.schedule
+    bf16 = preset.bf16 if settings.bf16 is None else settings.bf16
+    source = _source(settings, preset)
+    source.check([size for stage in plan for size in stage.sizes])
+    with processes(settings.device, settings.parallel) as own:
+        if own.first:
+            record.write_or_compare(folder, _recorded(settings, plan, source) | {"schedule": asdict(schedule), "bf16": bf16})
+            stages.write(folder / "stages.json", plan)
+        whole_run = Run(
+            source=source,
+            schedule=schedule,
+            stages=plan,
+            folder=folder,
+            seed=settings.seed,
+            bf16=bf16,
+            features=_features(settings, plan),
+            processes=own,
+        )
+        model = _start(settings, preset, source, plan, resumed=(folder / state.FILE).exists())
+        model.dit.checkpointing = preset.checkpointing
+        trained_model = train(model, whole_run)
+        trained_model.dit.checkpointing = False
+        return trained_model
+
+
+def _source(settings: Settings, preset: Preset) -> Source:
+    if settings.shards is not None:
+        return Shards(settings.shards)
+    return Clips([*builtin_clips(), *(real_clips(settings.videos) if settings.videos else ())], preset.family)
+
+
+def _start(settings: Settings, preset: Preset, source: Source, plan: tuple[Stage, ...], *, resumed: bool) -> Oasis:
+    """Return the network before its first step; a resumed one needs only its shape."""
+    if settings.start is not None:
+        return trained(settings.start, settings.routing)
+    if resumed:
+        return Oasis(preset.config)
+    sizes = tuple(size for stage in plan for size in stage.sizes)
+    model = fresh(preset, source, sizes, settings.seed)
+    if settings.vae is not None:
+        load_vae(model, settings.vae)
+    if settings.backbone is not None:
+        load_backbone(model, settings.backbone, source, sizes, settings.seed)
+    return model
+
+
+def _features(settings: Settings, plan: tuple[Stage, ...]) -> Features | None:
+    return features(settings.features) if any("perceptual" in stage.losses for stage in plan) else None
+
+
+def _recorded(settings: Settings, plan: tuple[Stage, ...], source: Source) -> dict[str, Any]:
+    """Return the settings with the hashes of files in place of their paths, and what crops are made of."""
+    said = asdict(settings)
+    for name in ("routing", "backbone", "vae"):
+        path = said[name]
+        said[name] = None if path is None else files.sha256(path)
+    if settings.start is not None and Path(settings.start).is_dir():
+        said["start"] = files.sha256(Path(settings.start) / WEIGHTS)
+    said["stages"] = [asdict(stage) for stage in plan]
+    del said["videos"], said["shards"]
+    if isinstance(source, Shards):
+        return said | {"crops": source.index}
+    videos = hashes(settings.videos) if settings.videos else {}
+    return said | {"crops": {"family": PRESETS[settings.preset].family, "built-in": True, "videos": videos}}

@@ -1,0 +1,191 @@
+"""Crops degraded beforehand: one folder of arrays that are mapped into memory, not read.
+
+`hr-SIZE.npy` holds clean crops, `lq-consistent-SIZE.npy` and `lq-inconsistent-SIZE.npy` two degraded forms of each, and
+`latents-SIZE.npy` what an encoder says of the clean ones, where there was one. `shards.json` is written last: a folder without
+it is unfinished.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from oasis import dist, files
+from oasis.train.corpus import Clips, CropSize, Frames, Pair, degraded
+
+FORMAT = 1
+INDEX = "shards.json"
+_KINDS = ("hr", "lq-consistent", "lq-inconsistent")
+_CHUNK = 64  # crops that a worker makes at a time
+
+Encoder = Callable[[Frames], np.ndarray]
+"""Clean frames "t y x 3" to latents "c t4 h8 w8"."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Clean crops from number `first` on, to be degraded by a worker."""
+
+    family: str
+    crops: list[Frames]
+    seed: int
+    first: int
+
+
+class _Jobs(Sequence[_Job]):
+    """Jobs that are cut out of the clips only when a worker takes them: the clips themselves would be too much to hand over."""
+
+    def __init__(self, clips: Clips, size: CropSize, count: int, seed: int) -> None:
+        self.clips, self.size, self.crops, self.seed = clips, size, count, seed
+
+    def __len__(self) -> int:
+        return -(-self.crops // _CHUNK)
+
+    def __getitem__(self, number: Any) -> Any:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        numbers = range(number * _CHUNK, min((number + 1) * _CHUNK, self.crops))
+        crops = [self.clips.crop(self.size, np.random.default_rng((self.seed, index, 0))) for index in numbers]
+        return _Job(self.clips.family, crops, self.seed, numbers.start)
+
+
+def write(
+    folder: Path,
+    clips: Clips,
+    sizes: Sequence[CropSize],
+    count: int,
+    seed: int,
+    *,
+    workers: int = 1,
+    encoder: Encoder | None = None,
+    videos: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Write `count` crops of every size; crop i of a size depends on the seed and on i alone, not on the workers.
+
+    What `folder` held is replaced once everything is there. Latents are computed in this process.
+    `videos` are the SHA-256 of the files behind the clips, by name, to be recorded.
+    """
+    distinct = {size.name: size for size in sizes}
+    clips.check(sizes)
+    with files.replacing_folder(folder) as temporary:
+        for number, size in enumerate(distinct.values()):
+            arrays = _Arrays(temporary, size, count)
+            jobs = _Jobs(clips, size, count, seed + number)
+            progress = tqdm(dist.run(_degraded, jobs, workers=workers), desc=size.name, total=len(jobs), dynamic_ncols=True)
+            for _, answer in progress:
+                if isinstance(answer, dist.Lost):
+                    raise ValueError(f"shards of {size.name}: {answer}")
+                first, crops = answer
+                arrays.put(first, crops, encoder)
+            arrays.close()
+        index: dict[str, Any] = {"format": FORMAT, "seed": seed, "count": count, "family": clips.family}
+        index |= {"sizes": list(distinct), "latents": encoder is not None, "videos": dict(videos)}
+        files.write_text(temporary / INDEX, json.dumps(index, indent=2) + "\n")
+
+
+def _degraded(job: _Job) -> tuple[int, list[tuple[Frames, Frames, Frames]]]:
+    made = []
+    for number, hr in enumerate(job.crops, start=job.first):
+        generator = np.random.default_rng((job.seed, number, 1))
+        consistent, inconsistent = (degraded(job.family, hr, kind, generator) for kind in (False, True))
+        made.append((hr, consistent, inconsistent))
+    return job.first, made
+
+
+class _Arrays:
+    """The arrays of one size while they are being written."""
+
+    def __init__(self, folder: Path, size: CropSize, count: int) -> None:
+        self.folder, self.size, self.count = folder, size, count
+        small = (size.frames, size.height // 4, size.width // 4, 3)
+        shapes = {"hr": (size.frames, size.height, size.width, 3), "lq-consistent": small, "lq-inconsistent": small}
+        self.maps = {kind: self._create(kind, shape, np.uint8) for kind, shape in shapes.items()}
+
+    def put(self, first: int, crops: list[tuple[Frames, Frames, Frames]], encoder: Encoder | None) -> None:
+        for number, crop in enumerate(crops, start=first):
+            for kind, frames in zip(_KINDS, crop, strict=True):
+                self.maps[kind][number] = frames
+            if encoder is not None:
+                latents = encoder(crop[0])
+                if "latents" not in self.maps:
+                    self.maps["latents"] = self._create("latents", latents.shape, np.float16)
+                self.maps["latents"][number] = latents
+
+    def close(self) -> None:
+        for array in self.maps.values():
+            array.flush()
+        self.maps.clear()
+
+    def _create(self, kind: str, shape: tuple[int, ...], dtype: Any) -> np.memmap:
+        path = self.folder / f"{kind}-{self.size.name}.npy"
+        return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(self.count, *shape))
+
+
+class Shards:
+    """Crops of a folder that `write` made."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / INDEX
+        if not path.is_file():
+            raise ValueError(f"{folder}: no {INDEX}; `oasis shards` writes such folders, and an unfinished one has none")
+        self.folder, self.index = folder, _read_index(path)
+        self._maps: dict[str, np.ndarray] = {}
+
+    @property
+    def family(self) -> str:
+        """The family of degradations."""
+        return str(self.index["family"])
+
+    def check(self, sizes: Sequence[CropSize]) -> None:
+        """Raise ValueError if a size is not there, or an array is not as long as the index says."""
+        for size in sizes:
+            if size.name not in self.index["sizes"]:
+                raise ValueError(f"{self.folder}: no crops of {size.name}; it has {', '.join(self.index['sizes'])}")
+            for kind in self._kinds():
+                self._array(kind, size)
+
+    def pair(self, size: CropSize, inconsistent: bool, generator: np.random.Generator) -> Pair:
+        """Draw a crop, mirrored with probability one half where there are no latents, which cannot be mirrored."""
+        number = int(generator.integers(self.index["count"]))
+        hr = self._array("hr", size)[number]
+        lq = self._array("lq-inconsistent" if inconsistent else "lq-consistent", size)[number]
+        if self.index["latents"]:
+            return Pair(np.array(lq), np.array(hr), np.array(self._array("latents", size)[number]))
+        step = -1 if generator.random() < 0.5 else 1
+        return Pair(lq[:, :, ::step].copy(), hr[:, :, ::step].copy())
+
+    def _kinds(self) -> tuple[str, ...]:
+        return (*_KINDS, "latents") if self.index["latents"] else _KINDS
+
+    def _array(self, kind: str, size: CropSize) -> np.ndarray:
+        name = f"{kind}-{size.name}.npy"
+        if name not in self._maps:
+            try:
+                array = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+            except ValueError as error:
+                raise ValueError(f"{self.folder / name}: not an array of crops, or cut off ({error})") from error
+            if len(array) != self.index["count"]:
+                raise ValueError(f"{self.folder / name}: {len(array)} crops, but {INDEX} says {self.index['count']}")
+            self._maps[name] = array
+        return self._maps[name]
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    kinds = {"format": int, "seed": int, "count": int, "family": str, "sizes": list, "latents": bool, "videos": dict}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from error
+    if not isinstance(data, dict) or set(data) != set(kinds):
+        raise ValueError(f"{path}: must be an object with exactly the fields {', '.join(kinds)}")
+    for name, kind in kinds.items():
+        if type(data[name]) is not kind:
+            raise ValueError(f"{path}: field {name!r} must be a {kind.__name__}, got {data[name]!r}")
+    if data["format"] != FORMAT:
+        raise ValueError(f"{path}: field 'format' is {data['format']}; allowed: {FORMAT}")
+    return data

@@ -1,0 +1,76 @@
+"""Where a run starts: from closed forms (tiny), a pretrained backbone, random weights, or a trained model, dense or routed."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from oasis.model import build, load_model
+from oasis.model.checkpoint import load_decoder, load_dit, read_state
+from oasis.model.dit import DiT
+from oasis.model.oasis import Oasis
+from oasis.model.unshuffle import unshuffle
+from oasis.model.vae import WanDecoder
+from oasis.routing import RoutingTable
+from oasis.train.corpus import Batch, Corpus, CropSize, Source
+from oasis.train.embedding import fit_embedding
+from oasis.train.initialise import initialise
+from oasis.train.presets import Preset
+
+FIT_BATCHES = 60
+_FITTED = 1_000_000  # added to the seed: what closed forms see is not what the first stage sees
+
+
+def fresh(preset: Preset, source: Source, sizes: tuple[CropSize, ...], seed: int) -> Oasis:
+    """Return a network with random weights; one with a small VAE starts from closed forms, fitted to the largest crops."""
+    torch.manual_seed(seed)
+    if preset.config.vae.kind == "wan":
+        return build(preset.config)
+    model = Oasis(preset.config)
+    initialise(model, (batch[:2] for batch in _batches(source, sizes, seed)))
+    return model
+
+
+def trained(model: str, routing: Path | None) -> Oasis:
+    """Return "tiny" or the model of a folder, ready to be trained on, routed if a table is given."""
+    found = load_model(model, RoutingTable.load(routing) if routing else None).model
+    found.unfold_constants()
+    return found
+
+
+def load_vae(model: Oasis, path: Path) -> None:
+    """Fill the Wan decoder from the file of a VAE, with official or diffusers' names."""
+    if not isinstance(model.vae, WanDecoder):
+        raise ValueError(f"--vae is for networks with the Wan decoder; {model.config.name} has a decoder of its own")
+    state = read_state(path)
+    load_decoder(model.vae, state, "official" if "conv2.weight" in state else "diffusers")
+
+
+def load_backbone(model: Oasis, path: Path, source: Source, sizes: tuple[CropSize, ...], seed: int) -> Tensor:
+    """Fill the transformer from Wan2.1's and fit its patch embedding to the new input; return the fit's R^2 per latent channel.
+
+    The pretrained embedding reads latents, ours unshuffled pixels: it starts as the pretrained one behind the least-squares map
+    from pixels to latents, so `source` must have latents.
+    """
+    config = model.config.dit
+    state = read_state(path)
+    with torch.device("meta"):
+        shell = DiT(replace(config, in_channels=config.out_channels))
+    backbone = shell.to_empty(device="cpu")
+    load_dit(backbone, state, "official" if "head.head.weight" in state else "diffusers")
+    ours = {name: tensor for name, tensor in backbone.state_dict().items() if not name.startswith("patch_embedding.")}
+    model.dit.load_state_dict(ours, strict=False)
+    pairs = []
+    for batch in _batches(source, sizes, seed):
+        if batch.latents is None:
+            raise ValueError("--backbone fits the patch embedding to latents, so it needs shards that hold them (--encoder)")
+        pairs.append((unshuffle(batch.lq, model.config.scale), batch.latents))
+    return fit_embedding(model.dit.patch_embedding, backbone.patch_embedding, pairs)
+
+
+def _batches(source: Source, sizes: tuple[CropSize, ...], seed: int) -> Iterator[Batch]:
+    largest = max(sizes, key=lambda size: size.frames * size.height * size.width)
+    corpus = Corpus(source, (replace(largest, batch=min(largest.batch, 8)),), seed=seed + _FITTED)
+    return (corpus.batch(number) for number in range(FIT_BATCHES))
