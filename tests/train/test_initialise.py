@@ -36,7 +36,7 @@ def test_closed_forms_start_above_nothing() -> None:
         folded = unshuffle(lq, 4)
         assert torch.equal(model.latents(lq), model.skip(folded))
         leading = (model.skip(folded) - latents)[:, :3]
-        assert leading.square().mean() < 0.1 * latents[:, :3].square().mean()
+        assert leading.square().mean() < 0.2 * latents[:, :3].square().mean()
 
 
 def test_skip_is_the_least_squares_solution() -> None:
