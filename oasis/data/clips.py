@@ -35,11 +35,12 @@ def load(source: Path | str, *, frames: int | None = None) -> Iterator[LoadedCli
     """
     if source == "builtin":
         return (_rendered(name) for name in builtin.names())
-    paths = _find(Path(source))
+    paths = find(Path(source))
     return (_read(path, frames) for path in paths)
 
 
-def _find(source: Path) -> list[Path]:
+def find(source: Path) -> list[Path]:
+    """Return the clips at a path, by name: the path itself, or what a folder of clips holds; errors as in `load`."""
     if not source.exists():
         raise FileNotFoundError(f"{source}: no such file or folder, and not 'builtin'")
     if source.is_file() or any(source.glob("*.png")):
