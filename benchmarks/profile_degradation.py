@@ -1,10 +1,14 @@
-"""Degraded frames per second by recipe, in worker processes, decoding of the clean clip included."""
+"""Degraded frames per second by recipe, in worker processes, decoding of the clean clip included.
+
+On a machine that others use, too, compare frames per CPU second.
+"""
 
 import argparse
 import csv
 import itertools
 import os
 import platform
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -14,6 +18,7 @@ from pathlib import Path
 import cv2
 
 from oasis import dist, video
+from oasis.cli.options import at_least_one, status_of
 from oasis.data import builtin
 from oasis.data.clips import as_tensor
 from oasis.degrade import named
@@ -43,29 +48,37 @@ class Job:
     number: int
 
 
-def degrade(job: Job) -> tuple[float, float, int]:
-    """Degrade a clip by a recipe of its own; return when that began and ended, and how many frames came out."""
+def degrade(job: Job) -> tuple[float, float, float, int]:
+    """Degrade a clip by a recipe of its own; return when it began and ended, its CPU time, and how many frames came out."""
     cv2.setNumThreads(1)  # there is one worker per core
-    start = time.monotonic()  # has one origin for all processes of a machine
+    start, cpu = time.monotonic(), time.process_time()  # the first has one origin for all processes of a machine
     pixels = list(itertools.islice(video.arrays(job.clip), job.frames))
     generator, seed = named.seeded(f"clip-{job.number}", 0)
     height, width = (side - side % named.SCALE for side in pixels[0].shape[:2])
     recipe = named.draw(job.name, generator, len(pixels), height, width)
     count = sum(1 for _ in named.apply(recipe, (frame[:height, :width] for frame in pixels), seed))
-    return start, time.monotonic(), count
+    return start, time.monotonic(), time.process_time() - cpu, count
 
 
 def row(name: str, args: argparse.Namespace, clip: Path) -> tuple[object, ...]:
     jobs = [Job(clip, args.frames, name, number) for number in range(args.clips)]
     answers = [answer for _, answer in dist.run(degrade, jobs, workers=args.workers)]
-    starts, ends, counts = zip(*answers, strict=True)
-    rates = [count / (end - start) for start, end, count in answers]
+    starts, ends, cpus, counts = zip(*answers, strict=True)
     about = video.info(clip)
-    total = sum(counts) / (max(ends) - min(starts))
-    return name, total, min(rates), max(rates), len(jobs), counts[0], about.height, about.width, args.workers
+    rates = (
+        sum(counts) / (max(ends) - min(starts)),
+        sum(counts) / sum(cpus),
+        min(n / t for n, t in zip(counts, cpus, strict=True)),
+    )
+    return name, *rates, len(jobs), counts[0], about.height, about.width, args.workers
 
 
-def main() -> None:
+def main() -> int:
+    """Return the exit status: 2 after one sentence where the input does not fit."""
+    return status_of(profile)
+
+
+def profile() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clip", type=Path, help="a clean clip (by default a built-in one of 1280x720)")
     parser.add_argument("--recipes", nargs="+", choices=named.NAMES, default=list(named.NAMES), metavar="NAME")
@@ -74,6 +87,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
     parser.add_argument("--csv", type=Path, help="write the rows to this file, too")
     args = parser.parse_args()
+    for name in ("frames", "clips", "workers"):
+        at_least_one(f"--{name}", getattr(args, name))
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         clip = args.clip or Path(scratch, "clip.mkv")
@@ -82,10 +97,10 @@ def main() -> None:
             video.write(clip, as_tensor(clear), builtin.FPS)
         for name in args.recipes:
             rows.append(row(name, args, clip))
-            print(
-                "{:22} {:7.1f} frames/s (clips {:.1f} to {:.1f}; {} of {} frames {}x{}, {} workers)".format(*rows[-1]),
-                flush=True,
+            line = (
+                "{:22} {:6.1f} frames/s, {:6.1f} per CPU second (slowest clip {:.1f}); {} clips of {} frames {}x{}, {} workers"
             )
+            print(line.format(*rows[-1]), flush=True)
     if args.csv:
         with replacing(args.csv) as path, open(path, "w", newline="", encoding="utf-8") as file:
             where = (os.cpu_count(), *map(version, PACKAGES), platform.python_version())
@@ -94,4 +109,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -56,7 +56,8 @@ def noise(clip: NDArray[np.float32], sigma: float, generator: np.random.Generato
 
 def quantise(clip: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Clamp to 0..255 and round to whole grey levels."""
-    return np.rint(np.clip(clip, 0, 255)).astype(np.uint8)
+    levels = np.clip(clip, 0, 255)
+    return np.rint(levels, out=levels).astype(np.uint8)
 
 
 def jpeg(clip: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
