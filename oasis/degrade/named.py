@@ -14,8 +14,7 @@ from oasis.degrade import classic, moderate, reading, second_order
 from oasis.degrade.stages import Watch, unwatched
 from oasis.degrade.variants import VARIANTS
 
-FORMAT = 1
-SCALE = 4
+FORMAT, SCALE = reading.FORMAT, classic.SCALE
 Pixels = UInt8[ndarray, "h w 3"]
 FIXED: dict[str, Callable[[Pixels], Pixels]] = {"bi": classic.bi, "bd": lambda frame: classic.bd(frame, "mmagic")}
 MODERATE = {"standard": False, "standard-inconsistent": True}

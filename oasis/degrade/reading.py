@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args
 
 from oasis.degrade import ops
+from oasis.degrade.classic import SCALE
 from oasis.degrade.codec import Codec
 from oasis.degrade.kernels import FAMILIES
 from oasis.degrade.noise import Domain
@@ -15,8 +16,7 @@ from oasis.degrade.stages import INTERPOLATIONS
 from oasis.degrade.variants import Variant, Walk
 
 FORMAT = 1
-SCALE = 4
-SIDE = 16384
+SIDE = 16384  # pixels, at most
 Rule = Callable[[str, Any], None]
 """Takes a field's name and value; ValueError if it does not fit."""
 Rules = Mapping[str, Rule]
