@@ -72,6 +72,7 @@ def test_several_clips_in_worker_processes_are_those_of_one_and_are_not_made_aga
     (tmp_path / "in").mkdir()
     for number, name in enumerate(("a.mkv", "b", "c.mkv")):
         write(tmp_path / "in" / name, seed=number)
+    (tmp_path / "in/.a.half.mkv").write_bytes(b"what a killed run leaves")
     for out, workers in (("one", 1), ("two", 2)):
         assert main(["degrade", *map(str, (tmp_path / "in", tmp_path / out)), "--workers", str(workers)]) == 0
     one, two = stored(tmp_path / "one"), stored(tmp_path / "two")

@@ -46,7 +46,7 @@ def find(source: Path) -> list[Path]:
     if source.is_file() or any(source.glob("*.png")):
         return [source]
     found: dict[str, Path] = {}
-    for path in sorted(source.iterdir()):
+    for path in sorted(path for path in source.iterdir() if not path.name.startswith(".")):  # those are no finished files
         if path.suffix.lower() in video.SUFFIXES or (path.is_dir() and any(path.glob("*.png"))):
             if path.stem in found:
                 raise ValueError(f"{source}: {found[path.stem].name} and {path.name} would both be the clip {path.stem!r}")
