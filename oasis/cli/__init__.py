@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from oasis import __version__
-from oasis.cli import benching, costing, datasets, heads, networks, reporting, scoring, training
+from oasis.cli import benching, costing, datasets, degrading, heads, networks, reporting, scoring, training
 from oasis.cli.options import Parser, command, status_of
 
 
@@ -28,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     heads.add(commands)
     networks.add(commands)
     training.add(commands)
+    degrading.add(commands)
     costing.add(commands)
     datasets.add(commands)
     scoring.add(commands)

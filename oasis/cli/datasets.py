@@ -26,7 +26,9 @@ def add(commands: "Commands") -> None:
     prepare.add_argument("out", metavar="OUT", type=Path, help="folder to write and to resume: lq/, recipes, prepared.json")
     prepare.add_argument("--gt", metavar="DIR", type=Path, help="ground truth (not for builtin)")
     prepare.add_argument(
-        "--recipe", help="bi (the default), bd-mmagic, bd-pfnl, realbasicvsr, dove, consistent; not for builtin"
+        "--recipe",
+        help="bi (the default), bd-mmagic, bd-pfnl, realbasicvsr, dove, consistent, inconsistent, inconsistent-iid; "
+        "not for builtin",
     )
     prepare.add_argument("--seed", type=int, default=0, help="of drawn recipes (%(default)s)")
 

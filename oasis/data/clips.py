@@ -35,17 +35,18 @@ def load(source: Path | str, *, frames: int | None = None) -> Iterator[LoadedCli
     """
     if source == "builtin":
         return (_rendered(name) for name in builtin.names())
-    paths = _find(Path(source))
+    paths = find(Path(source))
     return (_read(path, frames) for path in paths)
 
 
-def _find(source: Path) -> list[Path]:
+def find(source: Path) -> list[Path]:
+    """Return the clips at a path, by name: the path itself, or what a folder of clips holds; errors as in `load`."""
     if not source.exists():
         raise FileNotFoundError(f"{source}: no such file or folder, and not 'builtin'")
     if source.is_file() or any(source.glob("*.png")):
         return [source]
     found: dict[str, Path] = {}
-    for path in sorted(source.iterdir()):
+    for path in sorted(path for path in source.iterdir() if not path.name.startswith(".")):  # those are no finished files
         if path.suffix.lower() in video.SUFFIXES or (path.is_dir() and any(path.glob("*.png"))):
             if path.stem in found:
                 raise ValueError(f"{source}: {found[path.stem].name} and {path.name} would both be the clip {path.stem!r}")

@@ -97,7 +97,7 @@ class _Truth:
         _, height, width = next(_frames(source)).shape
         if min(height, width) < classic.SCALE:
             raise ValueError(f"clip {name!r} has {width}x{height} pixels, too few to be reduced by {classic.SCALE}")
-        return cls(source, (height, width), content(_cropped(_frames(source))))
+        return cls(source, (height, width), content(cropped(_frames(source))))
 
     @property
     def is_new(self) -> bool:
@@ -105,7 +105,7 @@ class _Truth:
         return not isinstance(self.source, Path) or self.size != (self.content.height, self.content.width)
 
     def frames(self) -> Iterator[UInt8[Tensor, "3 h w"]]:
-        return _cropped(_frames(self.source))
+        return cropped(_frames(self.source))
 
     def pixels(self) -> Iterator[Pixels]:
         return (rearrange(frame, "c h w -> h w c").contiguous().numpy() for frame in self.frames())
@@ -139,7 +139,7 @@ class _Prepared:
         if listed is None or listed["gt_sha256"] != truth.content.sha256:
             return False
         new = {"gt": truth.content.sha256} if truth.is_new else {}
-        return all(_holds(self.out / part / name, hash_) for part, hash_ in (new | {"lq": listed["lq_sha256"]}).items())
+        return all(holds(self.out / part / name, hash_) for part, hash_ in (new | {"lq": listed["lq_sha256"]}).items())
 
     def add(self, name: str, truth: _Truth, lq: Iterable[Pixels], drawn: Mapping[str, Any] | None) -> None:
         self._make_room(name, truth)
@@ -157,7 +157,7 @@ class _Prepared:
             "cropped_from": None if truth.size == (about.height, about.width) else list(truth.size),
             "gt_sha256": about.sha256,
             "lq_sha256": content(video.stream(self.out / "lq" / name)).sha256,
-            "versions": _versions(),
+            "versions": versions(),
         }
         self._save()
 
@@ -197,13 +197,15 @@ def _tensor(pixels: Pixels) -> UInt8[Tensor, "3 h w"]:
     return rearrange(torch.from_numpy(pixels), "h w c -> c h w")
 
 
-def _cropped(frames: Iterable[UInt8[Tensor, "3 h w"]]) -> Iterator[UInt8[Tensor, "3 h w"]]:
+def cropped(frames: Iterable[UInt8[Tensor, "3 h w"]]) -> Iterator[UInt8[Tensor, "3 h w"]]:
+    """Yield frames less the rows and columns at their bottom and right that 4 does not divide."""
     for frame in frames:
         _, height, width = frame.shape
         yield frame[:, : height - height % classic.SCALE, : width - width % classic.SCALE]
 
 
-def _holds(path: Path, sha256: str) -> bool:
+def holds(path: Path, sha256: str) -> bool:
+    """Return whether there is a clip with pixels of this hash (`hashes.content`)."""
     try:
         return content(video.stream(path)).sha256 == sha256
     except (FileNotFoundError, ValueError):
@@ -214,7 +216,7 @@ def _said(record: Mapping[str, Any]) -> str:
     return f"{record['dataset']} by recipe {record['recipe']}, seed {record['seed']} (format {record['format']})"
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Return the versions that pixels may depend on."""
     packages = {"oasis": oasis.__version__, "numpy": np.__version__, "opencv": cv2.__version__, "av": av.__version__}
     return packages | {library: ".".join(map(str, parts)) for library, parts in sorted(av.library_versions.items())}

@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from oasis.degrade import ops, recipe
+from oasis.degrade.stages import Watch, unwatched
 from oasis.degrade.walk import walk
 
 # What `recipe.draw` draws from; a test holds the two together.
@@ -45,20 +46,33 @@ def apply(drawn: Moderate, clip: UInt8[ndarray, "t h w 3"], seed: int) -> UInt8[
 
 
 def stream(
-    drawn: Moderate, clip: Iterable[UInt8[ndarray, "h w 3"]], seed: int
+    drawn: Moderate, clip: Iterable[UInt8[ndarray, "h w 3"]], seed: int, watch: Watch = unwatched
 ) -> Iterator[UInt8[ndarray, "h/scale w/scale 3"]]:
-    """Do as `apply` does, frame by frame; ValueError where the clip has more frames or fewer than values were drawn for."""
+    """Do as `apply` does, frame by frame; `watch` may look at the frames after every step.
+
+    ValueError where the clip has more frames or fewer than values were drawn for.
+    """
     generator = np.random.default_rng(seed)  # one for the clip: noise is drawn frame after frame
-    count, wanted = 0, len(drawn["blur_sigma"])
-    for t, frame in enumerate(clip):
-        count += 1
+    blurs, noises, qualities = (drawn[name] for name in LIMITS)
+    scale, resize = drawn["scale"], drawn["resize"]
+    frames: Iterator = (frame.astype(np.float32) for frame in _counted(clip, len(blurs)))
+    # Frames come first in every zip, so that their count is checked at their end.
+    blurred = (ops.blur(x[None], sigma)[0] if sigma else x for x, sigma in zip(frames, blurs, strict=False))
+    frames = watch({"op": "blur", "sigma": blurs}, blurred)
+    frames = watch({"op": "resize", "filter": resize}, (ops.downscale(x[None], scale, resize)[0] for x in frames))
+    noisy = (ops.noise(x, sigma, generator) for x, sigma in zip(frames, noises, strict=False))
+    frames = map(ops.quantise, watch({"op": "gaussian_noise", "sigma": noises}, noisy))
+    if qualities is None:
+        return frames
+    pressed = (ops.jpeg(x[None], quality)[0] for x, quality in zip(frames, qualities, strict=False))
+    return watch({"op": "jpeg", "quality": qualities}, pressed)
+
+
+def _counted(clip: Iterable[ndarray], wanted: int) -> Iterator[ndarray]:
+    count = 0
+    for count, frame in enumerate(clip, start=1):
         if count > wanted:
-            break
-        found = frame[None].astype(np.float32)
-        if drawn["blur_sigma"][t]:
-            found = ops.blur(found, drawn["blur_sigma"][t])
-        found = ops.noise(ops.downscale(found, drawn["scale"], drawn["resize"]), drawn["noise_sigma"][t], generator)
-        small = ops.quantise(found)
-        yield (small if drawn["jpeg_quality"] is None else ops.jpeg(small, drawn["jpeg_quality"][t]))[0]
-    if count != wanted:
-        raise ValueError(f"the recipe is for {wanted} frames, the clip has {'more' if count > wanted else count}")
+            raise ValueError(f"the recipe is for {wanted} frames, the clip has more")
+        yield frame
+    if count < wanted:
+        raise ValueError(f"the recipe is for {wanted} frames, the clip has {count}")

@@ -3,17 +3,18 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from oasis.degrade import classic, moderate, second_order
+from oasis.degrade import classic, moderate, reading, second_order
+from oasis.degrade.stages import Watch, unwatched
 from oasis.degrade.variants import VARIANTS
 
-FORMAT = 1
-SCALE = 4
+FORMAT, SCALE = reading.FORMAT, classic.SCALE
 Pixels = UInt8[ndarray, "h w 3"]
 FIXED: dict[str, Callable[[Pixels], Pixels]] = {"bi": classic.bi, "bd": lambda frame: classic.bd(frame, "mmagic")}
 MODERATE = {"standard": False, "standard-inconsistent": True}
@@ -40,17 +41,35 @@ def draw(name: str, generator: np.random.Generator, frames: int, height: int, wi
     return {"format": FORMAT, "name": name, "frames": frames, "height": height, "width": width, "drawn": drawn}
 
 
-def apply(recipe: Mapping[str, Any], frames: Iterable[Pixels], seed: int) -> Iterator[UInt8[ndarray, "h/4 w/4 3"]]:
+def apply(
+    recipe: Mapping[str, Any], frames: Iterable[Pixels], seed: int, watch: Watch = unwatched
+) -> Iterator[UInt8[ndarray, "h/4 w/4 3"]]:
     """Yield the degraded frames of a clip that a recipe was drawn for; equal arguments give equal bytes anywhere.
 
-    `seed` is that of the noise. ValueError if frames are not as many or not as large as the recipe says.
+    `seed` is that of the noise; `watch` may look at the frames after every step. ValueError if frames are not as many or not
+    as large as the recipe says.
     """
-    pixels = _fitting(recipe, frames)
-    if recipe["name"] in FIXED:
-        return map(FIXED[recipe["name"]], pixels)
-    if recipe["name"] in MODERATE:
-        return moderate.stream(recipe["drawn"], pixels, seed)
-    return second_order.apply(recipe["drawn"], pixels, seed)
+    name, drawn, pixels = recipe["name"], recipe["drawn"], _fitting(recipe, frames)
+    if name in FIXED:
+        return watch({"op": name}, map(FIXED[name], pixels))
+    if name in MODERATE:
+        return moderate.stream(drawn, pixels, seed, watch)
+    return second_order.apply(drawn, pixels, seed, watch)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a recipe, or the record that `oasis degrade` writes beside a clip, and return the recipe.
+
+    ValueError, one sentence with file, field, value and what is allowed, for all that `draw` could not have meant: a field
+    that is missing or unknown, a value of another type or out of its range, lists of another length than the clip.
+    """
+    found = reading.parsed(path)
+    try:
+        recipe = found["recipe"] if isinstance(found, dict) and "recipe" in found else found
+        reading.check(recipe, NAMES, moderate=tuple(MODERATE), fixed=tuple(FIXED))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return recipe
 
 
 def seeded(clip: str, seed: int) -> tuple[np.random.Generator, int]:

@@ -15,7 +15,8 @@ def gaussian(frame: Frame, sigma: float, *, grey: bool, generator: np.random.Gen
     """Add Gaussian noise of `sigma` grey levels; `grey` noise is the same in all channels."""
     height, width, channels = frame.shape
     field = generator.standard_normal((height, width, 1 if grey else channels), dtype=np.float32)
-    return frame + np.float32(sigma) * field
+    field *= np.float32(sigma)
+    return frame + field
 
 
 def poisson(frame: Frame, scale: float, *, grey: bool, domain: Domain, generator: np.random.Generator) -> Frame:

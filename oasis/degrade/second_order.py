@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from oasis.degrade import ops, variants
-from oasis.degrade.stages import INTERPOLATIONS, STAGES, Frames
+from oasis.degrade.stages import INTERPOLATIONS, STAGES, Frames, Watch, unwatched
 from oasis.degrade.variants import ROUNDS, Round, Variant
 from oasis.degrade.walk import walk
 
@@ -58,18 +58,19 @@ def draw(generator: np.random.Generator, frames: int, height: int, width: int, v
 
 
 def apply(
-    recipe: Mapping[str, Any], clip: Iterable[UInt8[ndarray, "h w 3"]], seed: int
+    recipe: Mapping[str, Any], clip: Iterable[UInt8[ndarray, "h w 3"]], seed: int, watch: Watch = unwatched
 ) -> Iterator[UInt8[ndarray, "h/4 w/4 3"]]:
     """Yield the degraded frames of a clip that a recipe was drawn for; equal arguments give equal bytes.
 
     Frames pass through all steps one by one and a codec holds them compressed, so a longer clip needs more memory only by some
-    25 kB per frame. `seed` is that of the noise. ValueError if frames are not as many or not as large as the recipe says.
+    25 kB per frame. `seed` is that of the noise; `watch` may look at the frames after every step. ValueError if
+    frames are not as many or not as large as the recipe says.
     """
     if recipe.get("format") != FORMAT:
         raise ValueError(f"a second-order recipe has the format {FORMAT}, got {recipe.get('format')!r}")
     frames = _checked(recipe, clip)
     for number, stage in enumerate(recipe["stages"]):
-        frames = STAGES[stage["op"]](frames, stage, (seed, number))
+        frames = watch(stage, STAGES[stage["op"]](frames, stage, (seed, number)))
     return map(ops.quantise, frames)
 
 

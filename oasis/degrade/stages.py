@@ -18,8 +18,14 @@ from oasis.degrade import codec, kernels, noise
 Frames = Iterator[Float32[ndarray, "h w 3"]]
 Stage = Mapping[str, Any]
 Seed = tuple[int, int]
+Watch = Callable[[Stage, Frames], Frames]
 
 INTERPOLATIONS = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA, "bicubic": cv2.INTER_CUBIC}
+
+
+def unwatched(stage: Stage, frames: Frames) -> Frames:
+    """Return the frames that a step gave as they are; others `Watch` what passes."""
+    return frames
 
 
 def blur(frames: Frames, stage: Stage, seed: Seed) -> Frames:

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -80,3 +82,24 @@ def test_jpeg_of_lower_quality_is_farther_away():
     frames = ops.quantise(ops.blur(clip(2, 32, 32, 3), 1.0))
     distance = [np.abs(ops.jpeg(frames, quality).astype(float) - frames).mean() for quality in (95, 60, 10)]
     assert 0 < distance[0] < distance[1] < distance[2]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    sigma=st.just(0.0) | st.floats(0.05, 3),
+    height=st.integers(1, 40),
+    width=st.integers(1, 20),
+    seed=st.integers(0, 2**32),
+)
+def test_blur_in_blocks_of_rows_has_the_bytes_of_the_plain_sum(sigma, height, width, seed):
+    clip = np.random.default_rng(seed).uniform(0, 255, (2, height, width, 3)).astype(np.float32)
+    radius = math.ceil(3 * sigma)
+    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2) if radius else np.ones(1)
+    taps = (taps / taps.sum()).astype(np.float32)
+    plain = clip
+    for axis in (1, 2):
+        padded = np.pad(plain, [(radius, radius) if n == axis else (0, 0) for n in range(4)], mode="edge")
+        plain = np.zeros_like(plain)
+        for start, tap in enumerate(taps):
+            plain += tap * padded.take(range(start, start + clip.shape[axis]), axis=axis)
+    np.testing.assert_array_equal(ops.blur(clip, sigma), plain)

@@ -99,10 +99,10 @@ def test_a_thousand_draws_have_the_published_probabilities():
     recipes = [drawn(seed, REALBASICVSR, frames=1) for seed in range(1000)]
 
     def share(probability, hits, n=1000):
-        assert abs(sum(hits) - n * probability) < 4 * math.sqrt(n * probability * (1 - probability))
+        assert abs(sum(hits) - n * probability) < 3 * math.sqrt(n * probability * (1 - probability))
 
     def uniform(low, high, found):
-        assert abs(np.mean(found) - (low + high) / 2) < 4 * (high - low) / math.sqrt(12 * len(found))
+        assert abs(np.mean(found) - (low + high) / 2) < 3 * (high - low) / math.sqrt(12 * len(found))
 
     parts = [rounds(recipe) for recipe in recipes]
     first = [{stage["op"].split("_")[-1]: stage for stage in part[0]} for part in parts]
