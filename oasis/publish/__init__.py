@@ -56,7 +56,8 @@ def publish(
         table=table,
         hours=card.hours(run / "log.csv"),
         clips=[*builtin.names("train"), *sorted(settings["crops"]["videos"])],
-        stages=settings["stages"],
+        settings=settings,
+        trained_routed=routing is not None,
         notes=notes.read_text(encoding="utf-8").strip() if notes.exists() else "",
     )
     files.write_text(folder / "README.md", text)

@@ -3,6 +3,7 @@
 import importlib.resources
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -28,6 +29,7 @@ def loss_curve(log: Path) -> Figure:
     return figure
 
 
+_TRAINED_ROUTED = 'which these weights were trained on ("dense" are the same weights with global heads alone)'
 _CURVES = {"explained": "share of the linear skip's error explained", "pixel": "pixel loss", "loss": "weighted sum of losses"}
 
 
@@ -49,15 +51,13 @@ def text(
     table: RoutingTable,
     hours: Mapping[str, float],
     clips: Sequence[str],
-    stages: Sequence[Mapping[str, object]],
+    settings: Mapping[str, Any],
+    trained_routed: bool,
     notes: str = "",
 ) -> str:
-    """Return the card as Markdown, from the template beside this file; `notes` says what the schedule does not."""
+    """Return the card as Markdown, from the template beside this file and a run's settings; `notes` says what they do not."""
     counts = ", ".join(f"{count} {table.patterns[letter].name}" for letter, count in table.counts().items())
-    steps = "".join(
-        f"| {stage['name']} | {stage['steps']} | {stage['learning_rate']} | {hours[str(stage['name'])]:.2f} |\n"
-        for stage in stages
-    )
+    steps = "".join(_stage_row(stage, hours[stage["name"]]) for stage in settings["stages"])
     template = (importlib.resources.files("oasis.publish") / "card.md").read_text(encoding="utf-8")
     return template.format(
         gains="".join(_gain_rows(gains(scores, "dense"), "dense")) + "".join(_gain_rows(gains(scores, "routed"), "routed")),
@@ -66,12 +66,20 @@ def text(
         counts=counts,
         ratio=f"{table.rule['attention_flops_ratio']:.2f}",
         steps=steps,
+        schedule=settings["schedule"]["name"],
+        family=settings["crops"]["family"],
+        how=_TRAINED_ROUTED if trained_routed else "without further training",
         total=f"{sum(hours.values()):.1f}",
         clips="\n".join(f"- {name}" for name in clips),
         sha256=table.weights_sha256,
         videos=", ".join(_videos(scores)) or "videos (none were given)",
         notes=f" {notes}" if notes else "",
     )
+
+
+def _stage_row(stage: Mapping[str, Any], hours: float) -> str:
+    losses = ", ".join(f"{name} {weight:g}" for name, weight in stage["losses"].items())
+    return f"| {stage['name']} | {stage['trains']} | {losses} | {stage['steps']} | {stage['learning_rate']} | {hours:.2f} |\n"
 
 
 def _videos(scores: pd.DataFrame) -> list[str]:

@@ -26,7 +26,8 @@ def test_gain_is_positive_where_the_method_is_better(scores: pd.DataFrame) -> No
     assert rows.loc["gmsd", "gain"] == pytest.approx(0) and rows.loc["gmsd", "won"] == 1
 
 
-def test_every_field_of_the_card_is_filled(scores: pd.DataFrame, tmp_path: Path) -> None:
+@pytest.mark.parametrize("trained_routed", [False, True])
+def test_every_field_of_the_card_is_filled(scores: pd.DataFrame, tmp_path: Path, trained_routed: bool) -> None:
     log = tmp_path / "log.csv"
     log.write_text("stage,step,seconds\nlatent,0,1\nlatent,10,7200\npixel,0,1800\n")
     routed = scores[scores["method"] == "dense"].assign(method="routed")
@@ -39,11 +40,21 @@ def test_every_field_of_the_card_is_filled(scores: pd.DataFrame, tmp_path: Path)
         table=table,
         hours=card.hours(log),
         clips=["a.mp4"],
-        stages=[{"name": name, "steps": 11, "learning_rate": 0.1} for name in ("latent", "pixel")],
+        settings={
+            "stages": [
+                {"name": name, "trains": "transformer", "losses": {"latent": 1.0}, "steps": 11, "learning_rate": 0.1}
+                for name in ("latent", "pixel")
+            ],
+            "schedule": {"name": "progressive"},
+            "crops": {"family": "moderate"},
+        },
+        trained_routed=trained_routed,
         notes="Paused once.",
     )
     for stated in (
-        "| latent | 11 | 0.1 | 2.00 |",
+        "| latent | transformer | latent 1 | 11 | 0.1 | 2.00 |",
+        "schedule `progressive` of the family `moderate`",
+        "which these weights were trained on" if trained_routed else "without further training",
         "Total: 2.5 hours. Paused once.",
         "frames of film that",
         "- a.mp4",
