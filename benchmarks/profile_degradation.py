@@ -27,8 +27,8 @@ from oasis.files import replacing
 COLUMNS = (
     "recipe",
     "frames_per_s",
-    "slowest_clip_per_s",
-    "fastest_clip_per_s",
+    "frames_per_cpu_s",
+    "slowest_clip_per_cpu_s",
     "clips",
     "frames",
     "height",
@@ -85,7 +85,7 @@ def profile() -> None:
     parser.add_argument("--frames", type=int, default=16, help="the first frames of the clip (%(default)s)")
     parser.add_argument("--clips", type=int, default=16, help="how many recipes are drawn for each name (%(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
-    parser.add_argument("--csv", type=Path, help="write the rows to this file, too")
+    parser.add_argument("--csv", type=Path, help="add the rows to this file, too")
     args = parser.parse_args()
     for name in ("frames", "clips", "workers"):
         at_least_one(f"--{name}", getattr(args, name))
@@ -102,10 +102,17 @@ def profile() -> None:
             )
             print(line.format(*rows[-1]), flush=True)
     if args.csv:
-        with replacing(args.csv) as path, open(path, "w", newline="", encoding="utf-8") as file:
-            where = (os.cpu_count(), *map(version, PACKAGES), platform.python_version())
-            header = (*COLUMNS, "cores", *(f"{package}_version" for package in PACKAGES), "python_version")
-            csv.writer(file, lineterminator="\n").writerows([header, *((*each, *where) for each in rows)])
+        where = (os.cpu_count(), *map(version, PACKAGES), platform.python_version())
+        append(args.csv, [(*each, *where) for each in rows])
+
+
+def append(path: Path, rows: list[tuple[object, ...]]) -> None:
+    header = [*COLUMNS, "cores", *(f"{package}_version" for package in PACKAGES), "python_version"]
+    earlier = list(csv.reader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else [header]
+    if earlier[:1] != [header]:
+        raise ValueError(f"{path}: has other columns; allowed: {', '.join(header)}, or a new file")
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([*earlier, *rows])
 
 
 if __name__ == "__main__":

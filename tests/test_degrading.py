@@ -132,6 +132,8 @@ def test_what_does_not_fit_is_one_sentence_and_leaves_nothing(tmp_path, capsys):
     assert "no folder" in refused(capsys, clip, tmp_path / "nowhere/lq.mkv")
     assert "allowed: a folder, whose name has no suffix" in refused(capsys, tmp_path, out)
     assert "--sheet is s.jpg; allowed: a name that ends in .png" in refused(capsys, clip, out, "--sheet", "s.jpg")
+    said = refused(capsys, clip, out, "--sheet", tmp_path / "nowhere/s.png")
+    assert "nowhere/s.png; allowed: a name that ends in .png, in a folder that exists" in said
     assert "--workers is 0" in (main(["degrade", str(clip), str(out), "--workers", "0"]), capsys.readouterr().err)[1]
     assert stored(tmp_path) == before
 

@@ -27,8 +27,8 @@ def add(commands: "Commands") -> None:
     prepare.add_argument("--gt", metavar="DIR", type=Path, help="ground truth (not for builtin)")
     prepare.add_argument(
         "--recipe",
-        help="bi (the default), bd-mmagic, bd-pfnl, realbasicvsr, dove, consistent, inconsistent, inconsistent-iid; "
-        "not for builtin",
+        help="bi (the default), bd-mmagic, bd-pfnl, realbasicvsr, dove, consistent, inconsistent, inconsistent-iid, "
+        "consistent-dove; not for builtin",
     )
     prepare.add_argument("--seed", type=int, default=0, help="of drawn recipes (%(default)s)")
 

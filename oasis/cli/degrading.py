@@ -28,7 +28,7 @@ def add(commands: "Commands") -> None:
         metavar="NAME|FILE",
         default="standard",
         help="standard (the default), standard-inconsistent, consistent, inconsistent, inconsistent-iid, realbasicvsr, dove, "
-        "bi, bd, or a recipe that was written before, with its .json",
+        "consistent-dove, bi, bd, or a recipe that was written before, with its .json",
     )
     degrade.add_argument("--seed", type=int, default=0, help="of draws and noise, together with a clip's name (%(default)s)")
     degrade.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="clips at a time (%(default)s)")
@@ -42,8 +42,8 @@ def _degrade(args: argparse.Namespace) -> None:
     from oasis.data.degrading import degrade
 
     jobs = _jobs(args.input, args.output, _recipe(args.recipe), args.seed)
-    if args.sheet and args.sheet.suffix != ".png":
-        raise ValueError(f"--sheet is {args.sheet}; allowed: a name that ends in .png")
+    if args.sheet and (args.sheet.suffix != ".png" or not args.sheet.parent.is_dir()):
+        raise ValueError(f"--sheet is {args.sheet}; allowed: a name that ends in .png, in a folder that exists")
     workers = min(at_least_one("--workers", args.workers), len(jobs))
     done: dict[int, Done] = {}
     with tqdm(desc="degrading", unit="clip", total=len(jobs), disable=None if len(jobs) > 1 else True) as progress:

@@ -28,6 +28,8 @@ def parsed(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: a recipe must be JSON ({error})") from error
+    except RecursionError as error:
+        raise ValueError(f"{path}: nested too deeply to be a recipe") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

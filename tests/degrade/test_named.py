@@ -67,8 +67,16 @@ def test_names_mean_what_their_families_do():
     np.testing.assert_array_equal(applied(drawn("bd"), pixels), classic.bd(pixels, "mmagic"))
     standard = degrade.draw(np.random.default_rng(5))
     np.testing.assert_array_equal(applied(drawn("standard", 5), pixels, 9), degrade.apply(standard, pixels, 9))
-    for name in ("consistent", "inconsistent", "inconsistent-iid", "realbasicvsr", "dove"):
+    for name in ("consistent", "inconsistent", "inconsistent-iid", "realbasicvsr", "dove", "consistent-dove"):
         assert drawn(name)["drawn"]["variant"]["name"] == name
+
+
+def test_consistent_dove_is_dove_with_pixels_that_wrap_around():
+    recipe, wrapping = drawn("dove"), drawn("consistent-dove")
+    coders = [stage for stage in wrapping["drawn"]["stages"] if stage["op"] == "video"]
+    assert len(coders) == 2 and all(stage["wrap"] for stage in coders)
+    plain = [stage | ({"wrap": False} if stage["op"] == "video" else {}) for stage in wrapping["drawn"]["stages"]]
+    assert plain == recipe["drawn"]["stages"]
 
 
 def test_bytes_depend_neither_on_the_process_nor_on_the_order_of_clips():
@@ -183,6 +191,7 @@ def test_a_mutated_recipe_is_refused_in_one_sentence(tmp_path_factory, data, nam
     ("text", "said"),
     [
         ("", "must be JSON"),
+        ("[" * 200_000, "nested too deeply to be a recipe"),
         ("[1]", "field 'recipe' is [1]; allowed: an object with exactly the fields format, name, frames, height, width, drawn"),
         ('{"format": 1, "format": 1}', "the field 'format' is there twice; allowed: once"),
         ('{"recipe": null}', "field 'recipe' is None; allowed: an object"),
