@@ -170,13 +170,13 @@ def test_maniqa_equals_its_paper_on_a_crop():
 
     with loading.empty_trunks():
         network = MANIQA(pretrained=False, scale=0.8, test_sample=1)
-    state = drawn(network)
-    rgb = torch.rand(1, 3, 230, 240, generator=torch.Generator().manual_seed(1))
+    # In float32 random weights, which give tens where learned ones give shares, differ by 4e-4 on some processors.
+    state = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in drawn(network).items()}
+    rgb = torch.rand(1, 3, 230, 240, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     with exact():
-        found = float(loading.fill(network, state)(rgb))
+        found = float(loading.fill(network, state).double()(rgb))
         expected = plain_maniqa(Tensors(state), rgb[..., :224, :224])
-    # Random weights give tens where learned ones give shares; in float64 both agree within 2e-9.
-    assert found == pytest.approx(expected, rel=3e-4) and expected > 0.01
+    assert found == pytest.approx(expected, rel=1e-8) and expected > 0.01
 
 
 def test_maniqas_crops_are_four_rows_of_five():
