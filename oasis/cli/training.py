@@ -38,6 +38,12 @@ def add(commands: "Commands") -> None:
     start.add_argument("--start", metavar="MODEL", help="tiny, or the folder of a model, to go on from")
     start.add_argument("--routing", type=Path, help="routing.json of that model: go on routed")
     start.add_argument("--backbone", metavar="FILE", type=Path, help="Wan2.1's transformer (.safetensors), for wan presets")
+    start.add_argument(
+        "--embedding",
+        choices=("least-squares", "random"),
+        default="least-squares",
+        help="start beside --backbone (%(default)s)",
+    )
     start.add_argument("--vae", metavar="FILE", type=Path, help="Wan2.1's VAE (.safetensors), for wan presets")
     how = train.add_argument_group("how it computes")
     how.add_argument("--precision", choices=("float32", "bf16"), help="of matrix products (the preset's)")
@@ -54,17 +60,15 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
 
 def _shards(args: argparse.Namespace) -> None:
     from oasis.train import shards, stages
-    from oasis.train.clips import builtin_clips, hashes, real_clips
-    from oasis.train.corpus import Clips
+    from oasis.train.clips import hashes, training_clips
     from oasis.train.encoder import frames_encoder
     from oasis.train.presets import PRESETS
 
     preset = PRESETS[args.preset]
     plan = stages.read(args.stages) if args.stages else (*preset.stages, *preset.routed)
-    clips = Clips([*builtin_clips(), *(real_clips(args.videos) if args.videos else ())], preset.family)
     shards.write(
         args.out,
-        clips,
+        training_clips(args.videos, preset.family),
         [size for stage in plan for size in stage.sizes],
         at_least_one("--crops", args.crops),
         args.seed,
@@ -90,6 +94,7 @@ def _train(args: argparse.Namespace) -> None:
         routing=args.routing,
         backbone=args.backbone,
         vae=args.vae,
+        embedding=args.embedding,
         schedule=args.schedule,
         stages=args.stages,
         features=args.features,

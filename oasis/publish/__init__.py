@@ -56,6 +56,7 @@ def publish(
         table=table,
         hours=card.hours(run / "log.csv"),
         clips=[*builtin.names("train"), *sorted(settings["crops"]["videos"])],
+        config=model.config,
         settings=settings,
         trained_routed=routing is not None,
         notes=notes.read_text(encoding="utf-8").strip() if notes.exists() else "",

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from oasis import files
+from oasis.configs import OasisConfig
 from oasis.publish.scores import gains
 from oasis.routing import RoutingTable
 
@@ -30,6 +31,7 @@ def loss_curve(log: Path) -> Figure:
 
 
 _TRAINED_ROUTED = 'which these weights were trained on ("dense" are the same weights with global heads alone)'
+_PRETRAINED = {"backbone": "transformer", "vae": "decoder"}
 _CURVES = {"explained": "share of the linear skip's error explained", "pixel": "pixel loss", "loss": "weighted sum of losses"}
 
 
@@ -51,6 +53,7 @@ def text(
     table: RoutingTable,
     hours: Mapping[str, float],
     clips: Sequence[str],
+    config: OasisConfig,
     settings: Mapping[str, Any],
     trained_routed: bool,
     notes: str = "",
@@ -60,6 +63,11 @@ def text(
     steps = "".join(_stage_row(stage, hours[stage["name"]]) for stage in settings["stages"])
     template = (importlib.resources.files("oasis.publish") / "card.md").read_text(encoding="utf-8")
     return template.format(
+        name=config.name,
+        scale=config.scale,
+        layers=config.dit.layers,
+        heads=config.dit.heads,
+        start=_start(settings),
         gains="".join(_gain_rows(gains(scores, "dense"), "dense")) + "".join(_gain_rows(gains(scores, "routed"), "routed")),
         cost="".join(_gain_rows(gains(scores, "routed", baseline="dense"), "routed", baseline="dense")),
         share=f"{100 * share:.0f}",
@@ -75,6 +83,14 @@ def text(
         videos=", ".join(_videos(scores)) or "videos (none were given)",
         notes=f" {notes}" if notes else "",
     )
+
+
+def _start(settings: Mapping[str, Any]) -> str:
+    """Say where a run started, from what its record names."""
+    if settings["start"] is not None:
+        return f"It went on from the weights `{settings['start']}`."
+    files = [f"its {part} from the file `{settings[name]}`" for name, part in _PRETRAINED.items() if settings[name]]
+    return "It started from " + (" and ".join(files) if files else "no weights of another network") + "."
 
 
 def _stage_row(stage: Mapping[str, Any], hours: float) -> str:

@@ -10,7 +10,7 @@ from einops import rearrange
 
 from oasis import files, video
 from oasis.data import builtin
-from oasis.train.corpus import Frames, reduce_by_2
+from oasis.train.corpus import Clips, Frames, reduce_by_2
 
 BUILTIN_PATHS = 3  # camera paths over each built-in training clip, beside the one that users see
 REAL_FRAMES = 100
@@ -19,12 +19,12 @@ FPS = (8, 240)
 _LARGE = 1000  # pixels on the short side, above which a clip is reduced by 2: such clips are rarely sharp
 
 
-def builtin_clips() -> Iterator[Frames]:
-    """Yield the built-in training clips along several camera paths; held-out photographs never appear."""
+def builtin_clips() -> Iterator[tuple[str, Frames]]:
+    """Yield the built-in training clips along several camera paths, by name; held-out photographs never appear."""
     for name in builtin.names("train"):
         for path in range(BUILTIN_PATHS + 1):
             seed = None if path == 0 else 1000 * path + builtin.CLIPS[name].seed
-            yield builtin.make(name, frames=33, height=256, width=384, seed=seed).hr
+            yield f"{name}, path {path}", builtin.make(name, frames=33, height=256, width=384, seed=seed).hr
 
 
 def paths(folder: Path) -> list[Path]:
@@ -42,8 +42,13 @@ def hashes(folder: Path) -> dict[str, str]:
     return {path.name: files.sha256(path) for path in paths(folder)}
 
 
-def real_clips(folder: Path) -> Iterator[Frames]:
-    """Yield the first frames of every video in `folder`, those above 1000 lines reduced by 2 with an area filter.
+def training_clips(videos: Path | None, family: str) -> Clips:
+    """Return the built-in training clips and those in a folder, to be degraded by a family."""
+    return Clips(dict([*builtin_clips(), *(real_clips(videos) if videos else ())]), family)
+
+
+def real_clips(folder: Path) -> Iterator[tuple[str, Frames]]:
+    """Yield the first frames of every video in `folder`, by path, those above 1000 lines reduced by 2 with an area filter.
 
     ValueError names a video that is damaged, or whose frame rate is not between 8 and 240.
     """
@@ -53,4 +58,4 @@ def real_clips(folder: Path) -> Iterator[Frames]:
             raise ValueError(f"{path}: {float(fps):.3g} frames per second; allowed for training: {FPS[0]} to {FPS[1]}")
         taken = list(itertools.islice(video.stream(path), REAL_FRAMES))
         frames: np.ndarray = rearrange(torch.stack(taken), "t c h w -> t h w c").numpy()
-        yield reduce_by_2(frames) if min(frames.shape[1:3]) > _LARGE else frames
+        yield str(path), reduce_by_2(frames) if min(frames.shape[1:3]) > _LARGE else frames

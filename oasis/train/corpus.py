@@ -1,6 +1,6 @@
 """Pairs of low- and high-quality crops, drawn without end: batch i depends on the seed and on i alone."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -113,23 +113,23 @@ class Corpus(IterableDataset[Batch]):
 
 
 class Clips:
-    """Crops of clips in memory, degraded as they are drawn."""
+    """Crops of clips in memory, by name, degraded as they are drawn."""
 
-    def __init__(self, clips: Sequence[Frames], family: str) -> None:
+    def __init__(self, clips: Mapping[str, Frames], family: str) -> None:
         if family not in FAMILIES:
             raise ValueError(f"degradation {family!r} is unknown; allowed: {', '.join(FAMILIES)}")
-        self.clips, self.family = list(clips), family
+        self.names, self.clips, self.family = list(clips), list(clips.values()), family
 
     def check(self, sizes: Sequence[CropSize]) -> None:
         """Raise ValueError if a clip is too small for a crop."""
         if not self.clips:
             raise ValueError("there is no clip to train on")
         for size in sizes:
-            for number, clip in enumerate(self.clips):
+            for name, clip in zip(self.names, self.clips, strict=True):
                 if any(have < want for have, want in zip(clip.shape, (size.frames, size.height, size.width), strict=False)):
                     t, h, w, _ = clip.shape
                     raise ValueError(
-                        f"training clip {number} has {t} frames of {w}x{h} pixels; a crop needs {size.frames} frames of "
+                        f"training clip {name} has {t} frames of {w}x{h} pixels; a crop needs {size.frames} frames of "
                         f"{size.width}x{size.height}"
                     )
 

@@ -1,18 +1,14 @@
 """The first layer of a transformer that was trained on latents, made to read unshuffled pixels instead."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 
 import torch
 from einops import einsum, rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from oasis.model.unshuffle import unshuffle
-from oasis.train.initialise import Pair
 from oasis.train.least_squares import Fit, NormalEquations
 
-Encode = Callable[[Float[Tensor, "b 3 f y x"]], Float[Tensor, "b c t h w"]]
-"""From an HR clip in [-1, 1] to its normalised latents."""
 Sample = tuple[Float[Tensor, "b i t h w"], Float[Tensor, "b c t h w"]]
 """The unshuffled pixels of an LQ clip, and the normalised latents of its HR clip."""
 RIDGE = 1e-6  # principal components of unshuffled pixels span six orders of magnitude
@@ -26,13 +22,6 @@ def fit_embedding(embedding: nn.Conv3d, pretrained: nn.Conv3d, samples: Iterable
     fit = fit_latents(samples)
     compose(embedding, pretrained, fit)
     return fit.explained
-
-
-@torch.no_grad()
-def encoded(pairs: Iterable[Pair], encode: Encode, scale: int) -> Iterator[Sample]:
-    """Yield the samples of pairs (lq, hr) in [-1, 1] of 4k+1 frames, one after the other."""
-    for lq, hr in pairs:
-        yield unshuffle(lq, scale), encode(hr)
 
 
 @torch.no_grad()

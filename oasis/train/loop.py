@@ -94,7 +94,7 @@ class _Trainer:
         saved = time.monotonic()
         for step, batch in zip(range(self.first, self.stage.steps), self._corpus().loader(), strict=False):
             row = self._step(step, batch)
-            self.watch.see(row["loss"], f"stage {self.stage.name}, step {step}")
+            self.watch.see(row["loss"], row["norm"], f"stage {self.stage.name}, step {step}")
             if log is not None:
                 log.step(step, {"seconds": round(self._elapsed(), 1), **row})
             due = time.monotonic() - saved > SAVE_SECONDS and self.watch.healthy

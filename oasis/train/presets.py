@@ -89,27 +89,9 @@ _WAN_STAGES = (
     ),
 )
 _CUT_CROP = CropSize(batch=2, frames=5, height=64, width=64)
-_CUT_STAGES = (
-    Stage(
-        name="latent",
-        trains="transformer",
-        steps=4,
-        learning_rate=5e-5,
-        sizes=(_CUT_CROP,),
-        losses={"latent": 1.0},
-        warmup=2,
-        accumulate=2,
-    ),
-    Stage(
-        name="pixel",
-        trains="transformer",
-        steps=2,
-        learning_rate=2e-5,
-        sizes=(_CUT_CROP,),
-        losses={"latent": 1.0, "pixel": 1.0, "perceptual": 0.1, "frames": 0.25},
-        warmup=1,
-        accumulate=2,
-    ),
+_CUT_STAGES = tuple(
+    replace(stage, steps=steps, sizes=(_CUT_CROP,), warmup=1, accumulate=2)
+    for stage, steps in zip(_WAN_STAGES, (4, 2), strict=True)
 )
 
 PRESETS = {

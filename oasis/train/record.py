@@ -14,7 +14,7 @@ FILE = "run.json"
 _PACKAGES = ("torch", "numpy", "av", "diffusers", "opencv-python-headless")
 
 
-def write_or_compare(folder: Path, settings: dict[str, Any]) -> None:
+def write_or_compare(folder: Path, settings: dict[str, Any], *, device: str, processes: int) -> None:
     """Write the settings of a new run, with the machine's; ValueError names what differs from a run that is to go on."""
     path = folder / FILE
     settings = json.loads(json.dumps(settings, allow_nan=False))
@@ -24,10 +24,10 @@ def write_or_compare(folder: Path, settings: dict[str, Any]) -> None:
     made_on = {
         "python": platform.python_version(),
         **{name: version(name) for name in _PACKAGES},
-        "device": torch.cuda.get_device_name() if str(settings["device"]).startswith("cuda") else platform.processor() or "cpu",
+        "device": torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
         "threads": torch.get_num_threads(),
+        "processes": processes,
     }
-    folder.mkdir(parents=True, exist_ok=True)
     files.write_text(path, json.dumps({"settings": settings, "made_on": made_on}, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -1,15 +1,16 @@
 """A training run from its settings: crops, start, stages; resumed where it was interrupted."""
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from oasis import files
 from oasis.model.checkpoint import WEIGHTS
 from oasis.model.oasis import Oasis
 from oasis.train import record, stages, state
-from oasis.train.clips import builtin_clips, hashes, real_clips
-from oasis.train.corpus import Clips, Source
+from oasis.train.clips import hashes, training_clips
+from oasis.train.corpus import Source
 from oasis.train.loop import Run, train
 from oasis.train.parallel import Parallel, processes
 from oasis.train.perceptual import Features, features
@@ -27,8 +28,9 @@ class Settings:
     """What a run is asked to do; None stands for what the preset says.
 
     Crops come from `shards`, or from the built-in clips and those in `videos`. `start` is a model to go on from, put on
-    `routing` if given; `backbone` and `vae` are files of Wan2.1. `stages` is a file in the form of stages.json. `features`
-    names the network of the perceptual loss.
+    `routing` if given; `backbone` and `vae` are files of Wan2.1, and `embedding` says how the patch embedding starts, which
+    the backbone's does not fit. `stages` is a file in the form of stages.json. `features` names the network of the perceptual
+    loss.
     """
 
     preset: str
@@ -40,6 +42,7 @@ class Settings:
     vae: Path | None = None
     schedule: str | None = None
     stages: Path | None = None
+    embedding: Literal["least-squares", "random"] = "least-squares"
     features: str = "random"
     seed: int = SEED
     bf16: bool | None = None
@@ -73,9 +76,11 @@ def run(settings: Settings, folder: Path) -> Oasis:
     bf16 = preset.bf16 if settings.bf16 is None else settings.bf16
     source = _source(settings, preset)
     source.check([size for stage in plan for size in stage.sizes])
+    folder.mkdir(parents=True, exist_ok=True)
     with processes(settings.device, settings.parallel) as own:
         if own.first:
-            record.write_or_compare(folder, _recorded(settings, plan, source) | {"schedule": asdict(schedule), "bf16": bf16})
+            said = _recorded(settings, plan, source) | {"schedule": asdict(schedule), "bf16": bf16}
+            record.write_or_compare(folder, said, device=settings.device, processes=own.world)
             stages.write(folder / "stages.json", plan)
         whole_run = Run(
             source=source,
@@ -87,31 +92,40 @@ def run(settings: Settings, folder: Path) -> Oasis:
             features=_features(settings, plan),
             processes=own,
         )
-        model = _start(settings, preset, source, plan, resumed=(folder / state.FILE).exists())
+        model = _start(settings, preset, source, plan, folder)
         model.dit.checkpointing = preset.checkpointing
-        trained_model = train(model, whole_run)
-        trained_model.dit.checkpointing = False
-        return trained_model
+        model = train(model, whole_run)
+    if (
+        settings.parallel == "fsdp" and own.world > 1
+    ):  # the parameters are spread over processes that have gone; the file has all
+        model = _start(settings, preset, source, plan, folder)
+        finished = state.load(folder)
+        assert finished is not None
+        state.restore(model, finished.model)
+    model.dit.checkpointing = False
+    return model.eval()
 
 
 def _source(settings: Settings, preset: Preset) -> Source:
     if settings.shards is not None:
         return Shards(settings.shards)
-    return Clips([*builtin_clips(), *(real_clips(settings.videos) if settings.videos else ())], preset.family)
+    return training_clips(settings.videos, preset.family)
 
 
-def _start(settings: Settings, preset: Preset, source: Source, plan: tuple[Stage, ...], *, resumed: bool) -> Oasis:
-    """Return the network before its first step; a resumed one needs only its shape."""
+def _start(settings: Settings, preset: Preset, source: Source, plan: tuple[Stage, ...], folder: Path) -> Oasis:
+    """Return the network before its first step; where there is a state to go on from, its shape is enough."""
     if settings.start is not None:
-        return trained(settings.start, settings.routing)
-    if resumed:
+        return trained(settings.start, settings.routing, preset)
+    if (folder / state.FILE).exists():
         return Oasis(preset.config)
     sizes = tuple(size for stage in plan for size in stage.sizes)
     model = fresh(preset, source, sizes, settings.seed)
     if settings.vae is not None:
         load_vae(model, settings.vae)
     if settings.backbone is not None:
-        load_backbone(model, settings.backbone, source, sizes, settings.seed)
+        explained = load_backbone(model, settings.backbone, source, sizes, settings.seed, embedding=settings.embedding)
+        if explained is not None:
+            files.write_text(folder / "embedding.json", json.dumps({"r_squared_by_latent": explained.tolist()}) + "\n")
     return model
 
 
@@ -128,7 +142,10 @@ def _recorded(settings: Settings, plan: tuple[Stage, ...], source: Source) -> di
     if settings.start is not None and Path(settings.start).is_dir():
         said["start"] = files.sha256(Path(settings.start) / WEIGHTS)
     said["stages"] = [asdict(stage) for stage in plan]
-    del said["videos"], said["shards"]
+    if Path(settings.features).is_file():
+        said["features"] = files.sha256(Path(settings.features))
+    for name in ("videos", "shards", "device", "parallel"):  # where and by whom it is computed changes rounding alone
+        del said[name]
     if isinstance(source, Shards):
         return said | {"crops": source.index}
     videos = hashes(settings.videos) if settings.videos else {}

@@ -86,6 +86,7 @@ def write(
         index: dict[str, Any] = {"format": FORMAT, "seed": seed, "count": count, "family": clips.family}
         index |= {"sizes": list(distinct), "latents": encoder is not None, "videos": dict(videos)}
         files.write_text(temporary / INDEX, json.dumps(index, indent=2) + "\n")
+        (folder / INDEX).unlink(missing_ok=True)  # an old one must not vouch for arrays that are being replaced
 
 
 def _degraded(job: _Job) -> tuple[int, list[tuple[Frames, Frames, Frames]]]:
@@ -135,11 +136,6 @@ class Shards:
             raise ValueError(f"{folder}: no {INDEX}; `oasis shards` writes such folders, and an unfinished one has none")
         self.folder, self.index = folder, _read_index(path)
         self._maps: dict[str, np.ndarray] = {}
-
-    @property
-    def family(self) -> str:
-        """The family of degradations."""
-        return str(self.index["family"])
 
     def check(self, sizes: Sequence[CropSize]) -> None:
         """Raise ValueError if a size is not there, or an array is not as long as the index says."""

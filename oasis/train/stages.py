@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ class Stage:
     accumulate: int = 1
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9-]+", self.name):
+            raise ValueError(f"field 'name' is {self.name!r}; allowed: letters, digits and hyphens")
         if self.trains not in get_args(Trained):
             raise ValueError(f"field 'trains' is {self.trains!r}; allowed: {', '.join(get_args(Trained))}")
         for field, least in (("steps", 1), ("warmup", 0), ("accumulate", 1)):
@@ -90,7 +93,12 @@ def read(path: Path) -> tuple[Stage, ...]:
         data = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(data, list) or not data:
             raise ValueError("must hold a list of stages")
-        return tuple(_read(stage, number) for number, stage in enumerate(data))
+        found = tuple(_read(stage, number) for number, stage in enumerate(data))
+        names = [stage.name for stage in found]
+        for number, name in enumerate(names):
+            if name in names[:number]:  # the log knows stages by name
+                raise ValueError(f"stage {number}: field 'name' is {name!r}, as before; every stage needs a name of its own")
+        return found
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

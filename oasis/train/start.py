@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from oasis.model.unshuffle import unshuffle
 from oasis.model.vae import WanDecoder
 from oasis.routing import RoutingTable
 from oasis.train.corpus import Batch, Corpus, CropSize, Source
-from oasis.train.embedding import fit_embedding
+from oasis.train.embedding import Sample, fit_embedding, start_randomly
 from oasis.train.initialise import initialise
 from oasis.train.presets import Preset
 
@@ -33,9 +34,11 @@ def fresh(preset: Preset, source: Source, sizes: tuple[CropSize, ...], seed: int
     return model
 
 
-def trained(model: str, routing: Path | None) -> Oasis:
-    """Return "tiny" or the model of a folder, ready to be trained on, routed if a table is given."""
+def trained(model: str, routing: Path | None, preset: Preset) -> Oasis:
+    """Return "tiny" or the model of a folder, ready to be trained on, routed if a table is given; it must be the preset's."""
     found = load_model(model, RoutingTable.load(routing) if routing else None).model
+    if found.config.name != preset.config.name:
+        raise ValueError(f"--start {model} is {found.config.name}, but the preset trains {preset.config.name}")
     found.unfold_constants()
     return found
 
@@ -48,11 +51,19 @@ def load_vae(model: Oasis, path: Path) -> None:
     load_decoder(model.vae, state, "official" if "conv2.weight" in state else "diffusers")
 
 
-def load_backbone(model: Oasis, path: Path, source: Source, sizes: tuple[CropSize, ...], seed: int) -> Tensor:
-    """Fill the transformer from Wan2.1's and fit its patch embedding to the new input; return the fit's R^2 per latent channel.
+def load_backbone(
+    model: Oasis,
+    path: Path,
+    source: Source,
+    sizes: tuple[CropSize, ...],
+    seed: int,
+    *,
+    embedding: Literal["least-squares", "random"],
+) -> Tensor | None:
+    """Fill the transformer from Wan2.1's, all but the patch embedding, which there reads latents and here unshuffled pixels.
 
-    The pretrained embedding reads latents, ours unshuffled pixels: it starts as the pretrained one behind the least-squares map
-    from pixels to latents, so `source` must have latents.
+    `least-squares`: it starts as the pretrained one behind the best linear map from pixels to latents, which `source` must then
+    hold, and the fit's R^2 per latent channel is returned. `random`: as Wan2.1's starts, for comparison.
     """
     config = model.config.dit
     state = read_state(path)
@@ -62,12 +73,20 @@ def load_backbone(model: Oasis, path: Path, source: Source, sizes: tuple[CropSiz
     load_dit(backbone, state, "official" if "head.head.weight" in state else "diffusers")
     ours = {name: tensor for name, tensor in backbone.state_dict().items() if not name.startswith("patch_embedding.")}
     model.dit.load_state_dict(ours, strict=False)
-    pairs = []
-    for batch in _batches(source, sizes, seed):
-        if batch.latents is None:
-            raise ValueError("--backbone fits the patch embedding to latents, so it needs shards that hold them (--encoder)")
-        pairs.append((unshuffle(batch.lq, model.config.scale), batch.latents))
-    return fit_embedding(model.dit.patch_embedding, backbone.patch_embedding, pairs)
+    if embedding == "random":
+        start_randomly(model.dit.patch_embedding, seed)
+        return None
+    samples = (_sample(batch, model.config.scale) for batch in _batches(source, sizes, seed))
+    return fit_embedding(model.dit.patch_embedding, backbone.patch_embedding, samples)
+
+
+def _sample(batch: Batch, scale: int) -> Sample:
+    if batch.latents is None:
+        raise ValueError(
+            "--backbone fits the patch embedding to latents, so it needs shards that hold them (oasis shards --encoder), "
+            "or --embedding random"
+        )
+    return unshuffle(batch.lq, scale), batch.latents
 
 
 def _batches(source: Source, sizes: tuple[CropSize, ...], seed: int) -> Iterator[Batch]:

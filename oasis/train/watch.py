@@ -20,10 +20,11 @@ class Watch:
     lowest: float = math.inf
     steps: int = 0
 
-    def see(self, loss: float, where: str) -> None:
-        """Take in the loss of a step; ValueError if the run must stop."""
-        if not math.isfinite(loss):
-            raise ValueError(f"{where}: the loss is {loss}; the last good state is kept")
+    def see(self, loss: float, norm: float, where: str) -> None:
+        """Take in a step's loss and norm of gradients; ValueError if the run must stop."""
+        for name, value in (("loss", loss), ("norm of the gradients", norm)):
+            if not math.isfinite(value):
+                raise ValueError(f"{where}: the {name} is {value}; the last good state is kept")
         self.steps += 1
         self.average += max(PACE, 1 / self.steps) * (loss - self.average)
         if self.steps < SETTLING:

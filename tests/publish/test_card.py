@@ -3,6 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from oasis.configs import TINY
 from oasis.publish import card
 from oasis.publish.scores import gains
 from oasis.routing import GLOBAL, RoutingTable
@@ -47,7 +48,11 @@ def test_every_field_of_the_card_is_filled(scores: pd.DataFrame, tmp_path: Path,
             ],
             "schedule": {"name": "progressive"},
             "crops": {"family": "moderate"},
+            "start": "a" * 64 if trained_routed else None,
+            "backbone": None,
+            "vae": "b" * 64,
         },
+        config=TINY,
         trained_routed=trained_routed,
         notes="Paused once.",
     )
@@ -56,6 +61,9 @@ def test_every_field_of_the_card_is_filled(scores: pd.DataFrame, tmp_path: Path,
         "schedule `progressive` of the family `moderate`",
         "which these weights were trained on" if trained_routed else "without further training",
         "Total: 2.5 hours. Paused once.",
+        "# oasis-tiny",
+        "8 layers of 8 heads, trained for 2.5 hours",
+        f"went on from the weights `{'a' * 64}`" if trained_routed else f"its decoder from the file `{'b' * 64}`",
         "frames of film that",
         "- a.mp4",
         "f" * 64,

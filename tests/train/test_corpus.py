@@ -15,16 +15,20 @@ def clips() -> list[np.ndarray]:
     return [np.random.default_rng(seed).integers(0, 256, (12, 70 + seed, 100, 3), dtype=np.uint8) for seed in range(3)]
 
 
+def named(clips: list[np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"clip{number}.mkv": clip for number, clip in enumerate(clips)}
+
+
 def test_batches_depend_on_seed_and_number_alone(clips: list[np.ndarray]) -> None:
-    corpus = Corpus(Clips(clips, "moderate"), SIZES, seed=5)
+    corpus = Corpus(Clips(named(clips), "moderate"), SIZES, seed=5)
     whole = [batch for batch, _ in zip(corpus, range(4), strict=False)]
-    resumed = next(iter(Corpus(Clips(clips, "moderate"), SIZES, seed=5, start=3)))
+    resumed = next(iter(Corpus(Clips(named(clips), "moderate"), SIZES, seed=5, start=3)))
     assert all(torch.equal(a, b) for a, b in zip(whole[3][:2], resumed[:2], strict=True))
-    assert not torch.equal(whole[0][0], Corpus(Clips(clips, "moderate"), SIZES, seed=6).batch(0)[0])
+    assert not torch.equal(whole[0][0], Corpus(Clips(named(clips), "moderate"), SIZES, seed=6).batch(0)[0])
 
 
 def test_sizes_alternate_and_the_range_is_the_networks(clips: list[np.ndarray]) -> None:
-    corpus = Corpus(Clips(clips, "moderate"), SIZES, seed=0)
+    corpus = Corpus(Clips(named(clips), "moderate"), SIZES, seed=0)
     lq, hr, latents = corpus.batch(0)
     assert latents is None
     assert lq.shape == (2, 3, 5, 8, 12) and hr.shape == (2, 3, 5, 32, 48)
@@ -33,15 +37,17 @@ def test_sizes_alternate_and_the_range_is_the_networks(clips: list[np.ndarray]) 
 
 
 def test_a_clip_that_is_too_small_is_refused(clips: list[np.ndarray]) -> None:
-    with pytest.raises(ValueError, match="training clip 0 has 12 frames of 100x70 pixels; a crop needs 20 frames of 32x32"):
-        Corpus(Clips(clips, "moderate"), (CropSize(batch=1, frames=20, height=32, width=32),), seed=0)
+    with pytest.raises(
+        ValueError, match=r"training clip clip0\.mkv has 12 frames of 100x70 pixels; a crop needs 20 frames of 32x32"
+    ):
+        Corpus(Clips(named(clips), "moderate"), (CropSize(batch=1, frames=20, height=32, width=32),), seed=0)
     with pytest.raises(ValueError, match="no clip to train on"):
-        Corpus(Clips([], "moderate"), SIZES, seed=0)
+        Corpus(Clips({}, "moderate"), SIZES, seed=0)
 
 
 def test_processes_share_the_crops_of_one(clips: list[np.ndarray]) -> None:
     size = (CropSize(batch=4, frames=5, height=32, width=32),)
-    source = Clips(clips, "moderate")
+    source = Clips(named(clips), "moderate")
     whole = Corpus(source, size, seed=5).batch(7)
     shares = [Corpus(source, size, seed=5, rank=rank, world=2).batch(7) for rank in range(2)]
     for number in range(2):
@@ -56,7 +62,7 @@ def test_crops_are_degraded_inconsistently_as_often_as_asked(
     clips: list[np.ndarray], family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[bool] = []
-    source = Clips(clips, family)
+    source = Clips(named(clips), family)
     original = corpus_module.degraded
     monkeypatch.setattr(corpus_module, "degraded", lambda *args: seen.append(args[2]) or original(*args))
     size = (CropSize(batch=20, frames=1, height=32, width=32),)
@@ -68,7 +74,7 @@ def test_crops_are_degraded_inconsistently_as_often_as_asked(
 
 def test_an_unknown_family_is_refused(clips: list[np.ndarray]) -> None:
     with pytest.raises(ValueError, match="degradation 'heavy' is unknown; allowed: moderate, second-order"):
-        Clips(clips, "heavy")
+        Clips(named(clips), "heavy")
 
 
 def test_crops_come_from_inside_the_clip(clips: list[np.ndarray]) -> None:
@@ -99,7 +105,7 @@ def test_area_reduction_averages_and_rounds() -> None:
 def test_no_held_out_photograph_is_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     monkeypatch.setattr(builtin, "make", lambda name, **_: made.append(name) or builtin.BuiltinClip(*[None] * 9))
-    assert all(clip is None for clip in builtin_clips())
+    assert all(clip is None for _, clip in builtin_clips())
     used = {photo for name in made for photo in builtin.CLIPS[name].photos}
     held = {photo for name in builtin.names("test") for photo in builtin.CLIPS[name].photos}
     assert used and held and not used & held

@@ -7,7 +7,7 @@ from torch import nn
 from oasis.configs import WAN_1_3B
 from oasis.model.dit import DiT
 from oasis.model.unshuffle import unshuffle
-from oasis.train.embedding import compose, encoded, fit_embedding, fit_latents, start_randomly
+from oasis.train.embedding import compose, fit_embedding, fit_latents, start_randomly
 from oasis.train.least_squares import Fit, NormalEquations
 
 PATCH = (1, 2, 2)
@@ -88,7 +88,7 @@ def test_pairs_become_samples_and_an_embedding() -> None:
     hrs = [normal(1, 3, 9, 64, 64, seed=seed) for seed in range(3)]
     pairs = [(hr[..., ::4, ::4], hr) for hr in hrs]
     embedding, pretrained = conv(48, 8), conv(16, 8)
-    explained = fit_embedding(embedding, pretrained, encoded(pairs, encode, 4))
+    explained = fit_embedding(embedding, pretrained, ((unshuffle(lq, 4), encode(hr)) for lq, hr in pairs))
     assert explained.shape == (16,) and explained.min() > 1 - 1e-6
     folded = unshuffle(pairs[0][0], 4)
     torch.testing.assert_close(embedding(folded), pretrained(encode(hrs[0])), atol=1e-3, rtol=0)

@@ -22,7 +22,7 @@ def test_closed_forms_start_above_nothing() -> None:
     torch.manual_seed(0)
     model = Oasis(CONFIG)
     corpus = Corpus(
-        Clips([builtin.make("coffee-turn", frames=9).hr], "moderate"),
+        Clips({"coffee": builtin.make("coffee-turn", frames=9).hr}, "moderate"),
         (CropSize(batch=4, frames=5, height=64, width=64),),
         seed=0,
     )

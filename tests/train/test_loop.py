@@ -41,7 +41,7 @@ STAGES = (
 
 @pytest.fixture
 def clips() -> Clips:
-    return Clips([np.random.default_rng(0).integers(0, 256, (6, 40, 40, 3), dtype=np.uint8)], "moderate")
+    return Clips({"noise": np.random.default_rng(0).integers(0, 256, (6, 40, 40, 3), dtype=np.uint8)}, "moderate")
 
 
 @pytest.fixture(autouse=True)
@@ -156,23 +156,28 @@ def test_a_loss_that_is_not_finite_stops_the_run_at_its_last_good_state(
     assert (tmp_path / state.FILE).read_bytes() == kept
 
 
+def test_gradients_that_are_not_finite_stop_the_run() -> None:
+    with pytest.raises(ValueError, match="here: the norm of the gradients is nan; the last good state is kept"):
+        Watch().see(1.0, math.nan, "here")
+
+
 def test_a_diverging_loss_is_seen_and_no_doubtful_state_is_saved() -> None:
     watch = Watch()
     for _ in range(100):
-        watch.see(1.0, "here")
+        watch.see(1.0, 1.0, "here")
     assert watch.healthy
     for _ in range(20):
-        watch.see(2.0, "here")
+        watch.see(2.0, 1.0, "here")
     assert not watch.healthy
     with pytest.raises(ValueError, match=r"here: the loss has risen to .* the run diverges"):
         for _ in range(200):
-            watch.see(30.0, "here")
+            watch.see(30.0, 1.0, "here")
 
 
 def test_noise_of_single_steps_is_no_divergence() -> None:
     watch, generator = Watch(), np.random.default_rng(0)
     for step in range(2000):
-        watch.see(float(generator.lognormal(0, 0.5)) * 0.999**step, "here")
+        watch.see(float(generator.lognormal(0, 0.5)) * 0.999**step, 1.0, "here")
     assert watch.healthy
 
 

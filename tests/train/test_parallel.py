@@ -35,7 +35,7 @@ stages = [
 ]
 if parallel == "ddp":
     stages.insert(0, Stage(name="decoder", trains="decoder", losses={"pixel": 1.0}, **about))
-clips = Clips([np.random.default_rng(0).integers(0, 256, (6, 40, 40, 3), dtype=np.uint8)], "moderate")
+clips = Clips({"noise": np.random.default_rng(0).integers(0, 256, (6, 40, 40, 3), dtype=np.uint8)}, "moderate")
 torch.manual_seed(0)
 model = Oasis(config)
 model.vae.basis.normal_(std=0.05)

@@ -16,7 +16,7 @@ SIZES = (CropSize(batch=2, frames=5, height=32, width=48), CropSize(batch=1, fra
 
 @pytest.fixture(scope="module")
 def clips() -> Clips:
-    frames = [np.random.default_rng(seed).integers(0, 256, (7, 40, 60, 3), dtype=np.uint8) for seed in range(2)]
+    frames = {str(seed): np.random.default_rng(seed).integers(0, 256, (7, 40, 60, 3), dtype=np.uint8) for seed in range(2)}
     return Clips(frames, "moderate")
 
 
@@ -112,7 +112,7 @@ from pathlib import Path
 import numpy as np
 from oasis.train import shards
 from oasis.train.corpus import Clips, CropSize
-clips = Clips([np.zeros((7, 40, 60, 3), np.uint8)], "moderate")
+clips = Clips({"black": np.zeros((7, 40, 60, 3), np.uint8)}, "moderate")
 size = CropSize(batch=1, frames=5, height=32, width=48)
 print("started", flush=True)
 shards.write(Path(sys.argv[1]), clips, [size], 100000, seed=0)

@@ -10,8 +10,9 @@ from oasis.train.presets import PRESETS
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 def test_what_is_written_is_read_again(tmp_path: Path, preset: Any) -> None:
-    stages.write(tmp_path / "stages.json", (*preset.stages, *preset.routed))
-    assert stages.read(tmp_path / "stages.json") == (*preset.stages, *preset.routed)
+    for plan in (preset.stages, preset.routed):
+        stages.write(tmp_path / "stages.json", plan)
+        assert stages.read(tmp_path / "stages.json") == plan
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,8 @@ def test_what_is_written_is_read_again(tmp_path: Path, preset: Any) -> None:
         ({"sizes": [{"batch": 16, "frames": 8, "height": 96, "width": 96}]}, "8 frames of 96x96 pixels; allowed: 4k"),
         ({"sizes": [{"batch": 16, "frames": 9, "height": 96, "width": 90}]}, "9 frames of 90x96 pixels; allowed: 4k"),
         ({"sizes": [{"batch": "16", "frames": 9, "height": 96, "width": 96}]}, "batch is '16'; allowed"),
+        ({"name": "decoder"}, "field 'name' is 'decoder', as before"),
+        ({"name": "<b>"}, "field 'name' is '<b>'; allowed: letters, digits and hyphens"),
         ({"momentum": 0.9}, "must be an object with exactly the fields accumulate, learning_rate"),
     ],
 )

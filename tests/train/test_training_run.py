@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from oasis import video
+from oasis import files, video
 from oasis.cli import main
+from oasis.model import load_model
 from oasis.train import clips, record, state
 from oasis.train.corpus import Clips, CropSize
 from oasis.train.run import Settings, run
@@ -38,7 +39,7 @@ def shards(tmp_path: Path) -> Path:
     frames = np.random.default_rng(0).integers(0, 256, (6, 40, 40, 3), dtype=np.uint8)
     from oasis.train import shards
 
-    shards.write(tmp_path / "shards", Clips([frames], "moderate"), [CropSize(**SIZE)], 4, seed=0)
+    shards.write(tmp_path / "shards", Clips({"noise": frames}, "moderate"), [CropSize(**SIZE)], 4, seed=0)
     return tmp_path / "shards"
 
 
@@ -109,18 +110,76 @@ def test_bad_input_is_one_sentence(
     (tmp_path / "cut" / "cut.mkv").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "good.json").write_text(json.dumps([STAGE]))
     plan(tmp_path, losses={"vgg": 1.0})
-    monkeypatch.setattr("oasis.train.run.builtin_clips", lambda: iter(()))
+    monkeypatch.setattr("oasis.train.clips.builtin_clips", lambda: iter(()))
     assert main(["train", "out", *options]) == 2
     captured = capsys.readouterr().err
     assert captured.startswith("error: ") and captured.count("\n") == 1 and said in captured
     assert not (tmp_path / "out" / "model").exists()
 
 
+def test_a_model_of_another_preset_is_refused(tmp_path: Path, shards: Path) -> None:
+    with pytest.raises(ValueError, match="--start tiny is oasis-tiny, but the preset trains oasis-wan-cut"):
+        run(settings(tmp_path, shards, preset="wan-cut"), tmp_path / "out")
+
+
+def test_crops_of_a_folder_are_cut_by_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "videos").mkdir()
+    path = video_file(tmp_path / "videos" / "noise.mkv")
+    monkeypatch.setattr("oasis.train.clips.builtin_clips", lambda: iter(()))
+    options = ["--videos", str(tmp_path / "videos"), "--stages", str(plan(tmp_path)), "--crops", "3"]
+    assert main(["shards", str(tmp_path / "made"), *options]) == 0
+    index = json.loads((tmp_path / "made" / "shards.json").read_text())
+    assert index["sizes"] == ["5x32x32"] and index["count"] == 3 and index["videos"] == {"noise.mkv": files.sha256(path)}
+    whole = video.read(path).frames.numpy().transpose(0, 2, 3, 1)
+    hr = np.load(tmp_path / "made" / "hr-5x32x32.npy")[0]
+    places = [(t, y, x) for t in range(2) for y in range(17) for x in range(17)]
+    cuts = (whole[t : t + 5, y : y + 32, x : x + 32] for t, y, x in places)
+    assert any(np.array_equal(hr, cut[::a, :, ::b]) for cut in cuts for a in (1, -1) for b in (1, -1))
+
+
+SHARDED = """
+import os, sys
+from pathlib import Path
+from oasis.model.checkpoint import save
+from oasis.train.run import Settings, run
+folder = Path(sys.argv[1])
+model = run(
+    Settings(preset="tiny", shards=folder / "shards", stages=folder / "plan.json", start="tiny", parallel=sys.argv[2]),
+    folder / sys.argv[2],
+)
+if os.environ["RANK"] == "0":
+    save(model, folder / sys.argv[2] / "model", trained=True)
+"""
+
+
+def test_what_sharded_processes_trained_can_be_saved(tmp_path: Path, shards: Path) -> None:
+    plan(tmp_path, losses={"latent": 1.0})
+    for parallel in ("fsdp", "ddp"):
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
+        done = subprocess.run(
+            [*command, sys.executable, "-c", SHARDED, str(tmp_path), parallel],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+    sharded, replicated = (load_model(tmp_path / name / "model").model.state_dict() for name in ("fsdp", "ddp"))
+    started = load_model("tiny").model.state_dict()
+    for name, tensor in sharded.items():
+        torch.testing.assert_close(
+            tensor, replicated[name], rtol=0, atol=3 * 15 * 1e-4
+        )  # three steps, gains at 15 times the rate
+    assert any(not torch.equal(tensor, started[name]) for name, tensor in sharded.items())
+
+
 def test_a_clip_too_small_for_a_crop_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "videos").mkdir()
     video_file(tmp_path / "videos" / "small.mkv", frames=3)
-    monkeypatch.setattr("oasis.train.run.builtin_clips", lambda: iter(()))
-    with pytest.raises(ValueError, match="training clip 0 has 3 frames of 48x48 pixels; a crop needs 5 frames of 32x32"):
+    monkeypatch.setattr("oasis.train.clips.builtin_clips", lambda: iter(()))
+    with pytest.raises(
+        ValueError, match=r"training clip .*small\.mkv has 3 frames of 48x48 pixels; a crop needs 5 frames of 32x32"
+    ):
         run(Settings(preset="tiny", videos=tmp_path / "videos", stages=plan(tmp_path), start="tiny"), tmp_path / "out")
 
 
