@@ -67,7 +67,7 @@ def text(
         scale=config.scale,
         layers=config.dit.layers,
         heads=config.dit.heads,
-        start=_start(settings),
+        start=_start(settings, config),
         gains="".join(_gain_rows(gains(scores, "dense"), "dense")) + "".join(_gain_rows(gains(scores, "routed"), "routed")),
         cost="".join(_gain_rows(gains(scores, "routed", baseline="dense"), "routed", baseline="dense")),
         share=f"{100 * share:.0f}",
@@ -85,10 +85,12 @@ def text(
     )
 
 
-def _start(settings: Mapping[str, Any]) -> str:
+def _start(settings: Mapping[str, Any], config: OasisConfig) -> str:
     """Say where a run started, from what its record names."""
     if settings["start"] is not None:
         return f"It went on from the weights `{settings['start']}`."
+    if config.vae.kind == "small":
+        return "The VAE's basis, the linear skip and the input whitening are closed forms; no weights of another network are in it."
     files = [f"its {part} from the file `{settings[name]}`" for name, part in _PRETRAINED.items() if settings[name]]
     return "It started from " + (" and ".join(files) if files else "no weights of another network") + "."
 
