@@ -6,6 +6,7 @@ appended, with processor, threads and torch's version.
 
 import argparse
 import dataclasses
+import itertools
 import statistics
 import sys
 import tempfile
@@ -48,7 +49,7 @@ def main() -> int:
 def profile(args: argparse.Namespace) -> None:
     preset, where = PRESETS[args.preset], device(args.device)
     size = preset.stages[-1].sizes[0]
-    clips = Clips([clip for clip, _ in zip(builtin_clips(), range(4), strict=False)], preset.family)
+    clips = Clips(dict(itertools.islice(builtin_clips(), 4)), preset.family)
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         shards.write(Path(temporary) / "shards", clips, [size], args.crops, seed=0)

@@ -90,7 +90,7 @@ def _start(settings: Mapping[str, Any], config: OasisConfig) -> str:
     if settings["start"] is not None:
         return f"It went on from the weights `{settings['start']}`."
     if config.vae.kind == "small":
-        return "The VAE's basis, the linear skip and the input whitening are closed forms; no weights of another network are in it."
+        return "The VAE's basis, the linear skip and the input whitening are closed forms; it holds no other network's weights."
     files = [f"its {part} from the file `{settings[name]}`" for name, part in _PRETRAINED.items() if settings[name]]
     return "It started from " + (" and ".join(files) if files else "no weights of another network") + "."
 
