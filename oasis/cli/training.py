@@ -110,7 +110,7 @@ def _train(args: argparse.Namespace) -> None:
     rule = PRESETS[args.preset].rule
     folder = publish.publish(model, args.out, args.check, rule=rule, routing=args.routing, device=where.type)
     print(folder)
-    if args.preset == "tiny" and args.start is None:
+    if args.preset == "tiny" and args.start is None and args.stages is None:
         routing, routed = folder / "routing.json", args.out / "routed"
-        model = run(replace(settings, start=str(folder), routing=routing, schedule="constant", stages=None), routed)
+        model = run(replace(settings, start=str(folder), routing=routing, schedule="constant"), routed)
         print(publish.publish(model, routed, args.check, rule=rule, routing=routing, device=where.type))
