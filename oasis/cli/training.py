@@ -22,7 +22,7 @@ def add(commands: "Commands") -> None:
     shards.add_argument("out", metavar="OUT", type=Path, help="folder of the crops, for `oasis train --shards`")
     _add_plan(shards)
     shards.add_argument("--videos", type=Path, help="folder of training videos beside the built-in clips")
-    shards.add_argument("--crops", type=int, default=4000, help="crops of every size (%(default)s)")
+    shards.add_argument("--crops", type=int, default=4000, help="crops of the smallest size; of larger ones as many pixels (%(default)s)")
     shards.add_argument("--encoder", metavar="FILE", type=Path, help="a Wan VAE's file: also keep the latents of clean crops")
     shards.add_argument("--workers", type=int, default=1, help="processes that degrade (%(default)s)")
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from oasis import dist, files
 from oasis.train.corpus import Clips, CropSize, Frames, Pair, degraded
 
-FORMAT = 1
+FORMAT = 2
 INDEX = "shards.json"
 _KINDS = ("hr", "lq-consistent", "lq-inconsistent")
 _CHUNK = 64  # crops that a worker makes at a time
@@ -65,17 +65,21 @@ def write(
     encoder: Encoder | None = None,
     videos: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Write `count` crops of every size; crop i of a size depends on the seed and on i alone, not on the workers.
+    """Write `count` crops of the smallest size, and of larger ones so many that every size has as many pixels.
+
+    Crop i of a size depends on the seed and on i alone, not on the workers.
 
     What `folder` held is replaced once everything is there. Latents are computed in this process.
     `videos` are the SHA-256 of the files behind the clips, by name, to be recorded.
     """
-    distinct = {size.name: size for size in sizes}
     clips.check(sizes)
+    distinct = {size.name: size for size in sizes}
+    pixels = {name: size.frames * size.height * size.width for name, size in distinct.items()}
+    counts = {name: max(1, round(count * min(pixels.values()) / pixels[name])) for name in distinct}
     with files.replacing_folder(folder) as temporary:
         for number, size in enumerate(distinct.values()):
-            arrays = _Arrays(temporary, size, count)
-            jobs = _Jobs(clips, size, count, seed + number)
+            arrays = _Arrays(temporary, size, counts[size.name])
+            jobs = _Jobs(clips, size, counts[size.name], seed + number)
             progress = tqdm(dist.run(_degraded, jobs, workers=workers), desc=size.name, total=len(jobs), dynamic_ncols=True)
             for _, answer in progress:
                 if isinstance(answer, dist.Lost):
@@ -83,8 +87,8 @@ def write(
                 first, crops = answer
                 arrays.put(first, crops, encoder)
             arrays.close()
-        index: dict[str, Any] = {"format": FORMAT, "seed": seed, "count": count, "family": clips.family}
-        index |= {"sizes": list(distinct), "latents": encoder is not None, "videos": dict(videos)}
+        index: dict[str, Any] = {"format": FORMAT, "seed": seed, "counts": counts, "family": clips.family}
+        index |= {"latents": encoder is not None, "videos": dict(videos)}
         files.write_text(temporary / INDEX, json.dumps(index, indent=2) + "\n")
         (folder / INDEX).unlink(missing_ok=True)  # an old one must not vouch for arrays that are being replaced
 
@@ -140,14 +144,14 @@ class Shards:
     def check(self, sizes: Sequence[CropSize]) -> None:
         """Raise ValueError if a size is not there, or an array is not as long as the index says."""
         for size in sizes:
-            if size.name not in self.index["sizes"]:
-                raise ValueError(f"{self.folder}: no crops of {size.name}; it has {', '.join(self.index['sizes'])}")
+            if size.name not in self.index["counts"]:
+                raise ValueError(f"{self.folder}: no crops of {size.name}; it has {', '.join(self.index['counts'])}")
             for kind in self._kinds():
                 self._array(kind, size)
 
     def pair(self, size: CropSize, inconsistent: bool, generator: np.random.Generator) -> Pair:
         """Draw a crop, mirrored with probability one half where there are no latents, which cannot be mirrored."""
-        number = int(generator.integers(self.index["count"]))
+        number = int(generator.integers(self.index["counts"][size.name]))
         hr = self._array("hr", size)[number]
         lq = self._array("lq-inconsistent" if inconsistent else "lq-consistent", size)[number]
         if self.index["latents"]:
@@ -165,14 +169,14 @@ class Shards:
                 array = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
             except ValueError as error:
                 raise ValueError(f"{self.folder / name}: not an array of crops, or cut off ({error})") from error
-            if len(array) != self.index["count"]:
-                raise ValueError(f"{self.folder / name}: {len(array)} crops, but {INDEX} says {self.index['count']}")
+            if len(array) != self.index["counts"][size.name]:
+                raise ValueError(f"{self.folder / name}: {len(array)} crops, but {INDEX} says {self.index['counts'][size.name]}")
             self._maps[name] = array
         return self._maps[name]
 
 
 def _read_index(path: Path) -> dict[str, Any]:
-    kinds = {"format": int, "seed": int, "count": int, "family": str, "sizes": list, "latents": bool, "videos": dict}
+    kinds = {"format": int, "seed": int, "counts": dict, "family": str, "latents": bool, "videos": dict}
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -182,6 +186,9 @@ def _read_index(path: Path) -> dict[str, Any]:
     for name, kind in kinds.items():
         if type(data[name]) is not kind:
             raise ValueError(f"{path}: field {name!r} must be a {kind.__name__}, got {data[name]!r}")
+    for name, count in data["counts"].items():
+        if type(count) is not int or count < 1:
+            raise ValueError(f"{path}: field 'counts' has {count!r} crops of {name}; allowed: a whole number of at least 1")
     if data["format"] != FORMAT:
         raise ValueError(f"{path}: field 'format' is {data['format']}; allowed: {FORMAT}")
     return data

@@ -67,7 +67,7 @@ def test_a_trained_model_goes_on_dense_or_routed_and_says_how(tmp_path: Path, sh
     assert len({pattern.name for layer in routed.dit.patterns for pattern in layer}) == 3
     said = record.read(tmp_path / "routed")["settings"]
     assert said["stages"][0]["losses"] == STAGE["losses"] and len(said["routing"]) == 64
-    assert said["crops"]["count"] == 4 and said["schedule"]["name"] == "progressive" and said["seed"] == 2026
+    assert said["crops"]["counts"] == {"5x32x32": 4} and said["schedule"]["name"] == "progressive" and said["seed"] == 2026
 
 
 def test_a_folder_of_another_run_is_refused(tmp_path: Path, shards: Path) -> None:
@@ -129,7 +129,7 @@ def test_crops_of_a_folder_are_cut_by_the_command(tmp_path: Path, monkeypatch: p
     options = ["--videos", str(tmp_path / "videos"), "--stages", str(plan(tmp_path)), "--crops", "3"]
     assert main(["shards", str(tmp_path / "made"), *options]) == 0
     index = json.loads((tmp_path / "made" / "shards.json").read_text())
-    assert index["sizes"] == ["5x32x32"] and index["count"] == 3 and index["videos"] == {"noise.mkv": files.sha256(path)}
+    assert index["counts"] == {"5x32x32": 3} and index["videos"] == {"noise.mkv": files.sha256(path)}
     whole = video.read(path).frames.numpy().transpose(0, 2, 3, 1)
     hr = np.load(tmp_path / "made" / "hr-5x32x32.npy")[0]
     places = [(t, y, x) for t in range(2) for y in range(17) for x in range(17)]
