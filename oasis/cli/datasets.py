@@ -28,7 +28,7 @@ def add(commands: "Commands") -> None:
     prepare.add_argument(
         "--recipe",
         help="bi (the default), bd-mmagic, bd-pfnl, realbasicvsr, dove, consistent, inconsistent, inconsistent-iid, "
-        "consistent-dove; not for builtin",
+        "consistent-dove, consistent-frozen; not for builtin",
     )
     prepare.add_argument("--seed", type=int, default=0, help="of drawn recipes (%(default)s)")
 

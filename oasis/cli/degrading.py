@@ -28,7 +28,7 @@ def add(commands: "Commands") -> None:
         metavar="NAME|FILE",
         default="standard",
         help="standard (the default), standard-inconsistent, consistent, inconsistent, inconsistent-iid, realbasicvsr, dove, "
-        "consistent-dove, bi, bd, or a recipe that was written before, with its .json",
+        "consistent-dove, consistent-frozen, bi, bd, or a recipe that was written before, with its .json",
     )
     degrade.add_argument("--seed", type=int, default=0, help="of draws and noise, together with a clip's name (%(default)s)")
     degrade.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="clips at a time (%(default)s)")

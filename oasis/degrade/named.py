@@ -18,7 +18,11 @@ FORMAT, SCALE = reading.FORMAT, classic.SCALE
 Pixels = UInt8[ndarray, "h w 3"]
 FIXED: dict[str, Callable[[Pixels], Pixels]] = {"bi": classic.bi, "bd": lambda frame: classic.bd(frame, "mmagic")}
 MODERATE = {"standard": False, "standard-inconsistent": True}
-NAMES = (*MODERATE, "consistent", "inconsistent", "inconsistent-iid", "realbasicvsr", "dove", "consistent-dove", *FIXED)
+NAMES = (
+    *MODERATE,
+    *("consistent", "consistent-frozen", "inconsistent", "inconsistent-iid", "realbasicvsr", "dove", "consistent-dove"),
+    *FIXED,
+)
 
 
 def draw(name: str, generator: np.random.Generator, frames: int, height: int, width: int) -> dict[str, Any]:

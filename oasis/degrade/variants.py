@@ -97,8 +97,10 @@ REALBASICVSR = Variant(name="realbasicvsr", walk=_PUBLISHED, pin_beta=False, poi
 DOVE = Variant(name="dove", walk=Walk(quality=3.0), pin_beta=False)
 CONSISTENT_DOVE = Variant(name="consistent-dove", walk=DOVE.walk, pin_beta=False, wrap=True)
 CONSISTENT = Variant(name="consistent")
+CONSISTENT_FROZEN = Variant(name="consistent-frozen", frozen_noise=True)
 INCONSISTENT = Variant(name="inconsistent", walk=_PUBLISHED, jump=0.05, pin_beta=False, poisson="unit")
 INCONSISTENT_IID = Variant(name="inconsistent-iid", jump=1.0, pin_beta=False, poisson="unit")
 VARIANTS = {
-    variant.name: variant for variant in (REALBASICVSR, DOVE, CONSISTENT, INCONSISTENT, INCONSISTENT_IID, CONSISTENT_DOVE)
+    variant.name: variant
+    for variant in (REALBASICVSR, DOVE, CONSISTENT, INCONSISTENT, INCONSISTENT_IID, CONSISTENT_DOVE, CONSISTENT_FROZEN)
 }

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from oasis import degrade, dist
 from oasis.degrade import classic, named, second_order
 from oasis.degrade.named import NAMES
-from oasis.degrade.variants import Variant
+from oasis.degrade.variants import VARIANTS, Variant
 
 DRAWN = [name for name in NAMES if name not in named.FIXED]
 
@@ -67,7 +67,7 @@ def test_names_mean_what_their_families_do():
     np.testing.assert_array_equal(applied(drawn("bd"), pixels), classic.bd(pixels, "mmagic"))
     standard = degrade.draw(np.random.default_rng(5))
     np.testing.assert_array_equal(applied(drawn("standard", 5), pixels, 9), degrade.apply(standard, pixels, 9))
-    for name in ("consistent", "inconsistent", "inconsistent-iid", "realbasicvsr", "dove", "consistent-dove"):
+    for name in VARIANTS:
         assert drawn(name)["drawn"]["variant"]["name"] == name
 
 
@@ -77,6 +77,13 @@ def test_consistent_dove_is_dove_with_pixels_that_wrap_around():
     assert len(coders) == 2 and all(stage["wrap"] for stage in coders)
     plain = [stage | ({"wrap": False} if stage["op"] == "video" else {}) for stage in wrapping["drawn"]["stages"]]
     assert plain == recipe["drawn"]["stages"]
+
+
+def test_frozen_noise_is_the_only_difference_to_consistent():
+    plain, frozen = drawn("consistent"), drawn("consistent-frozen")
+    noises = [stage for stage in frozen["drawn"]["stages"] if stage["op"].endswith("noise")]
+    assert len(noises) == 2 and all(stage.pop("frozen") for stage in noises)
+    assert frozen["drawn"]["stages"] == plain["drawn"]["stages"]
 
 
 def test_bytes_depend_neither_on_the_process_nor_on_the_order_of_clips():
