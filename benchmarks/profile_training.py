@@ -49,7 +49,7 @@ def main() -> int:
 def profile(args: argparse.Namespace) -> None:
     preset, where = PRESETS[args.preset], device(args.device)
     size = preset.stages[-1].sizes[0]
-    clips = Clips(dict(itertools.islice(builtin_clips(), 4)), preset.family)
+    clips = Clips({name: clip.hr for name, clip in itertools.islice(builtin_clips(), 4)}, preset.family)
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         shards.write(Path(temporary) / "shards", clips, [size], args.crops, seed=0)

@@ -36,7 +36,7 @@ class DiTConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class VAEConfig:
-    """Sizes of the decoder: `wan` is diffusers' AutoencoderKLWan, `small` ours at latent resolution.
+    """Sizes of the decoder: `wan` is diffusers' AutoencoderKLWan, `small` ours at LQ resolution.
 
     `width` is the base width (`wan`) or the trunk's width (`small`); `blocks` the residual blocks of a level (`wan`) or
     in all (`small`).
@@ -86,7 +86,7 @@ TINY = OasisConfig(
     scale=4,
     dit=DiTConfig(
         in_channels=48,
-        out_channels=48,
+        out_channels=192,
         dim=192,
         heads=8,
         layers=8,
@@ -96,7 +96,7 @@ TINY = OasisConfig(
         text_len=8,
         freq_dim=32,
     ),
-    vae=VAEConfig(kind="small", channels=48, width=128, blocks=4),
+    vae=VAEConfig(kind="small", channels=192, width=64, blocks=6),
     timestep=399.0,
     prompt_tokens=3,
     skip=True,

@@ -1,4 +1,4 @@
-"""The trained model that ships inside the package: what its card says must be true of its files."""
+"""The trained models that ship inside the package: what a card says must be true of its files."""
 
 import importlib.resources
 from pathlib import Path
@@ -19,8 +19,10 @@ from oasis.model import Loaded, load_model
 from oasis.publish import card
 from oasis.publish import scores as measured
 from oasis.routing import FRAME, RoutingTable, window
+from oasis.train.presets import PRESETS
 
-ASSETS = Path(str(importlib.resources.files("oasis"))) / "assets" / "tiny"
+ASSETS = Path(str(importlib.resources.files("oasis"))) / "assets"
+BOTH = pytest.mark.parametrize("name", ["tiny"])
 
 
 @pytest.fixture(scope="module")
@@ -28,42 +30,52 @@ def tiny() -> Loaded:
     return load_model("tiny")
 
 
-def test_it_is_the_trained_preset_and_small(tiny: Loaded) -> None:
-    assert tiny.trained and tiny.model.config == TINY
-    assert tiny.weights_sha256 == files.sha256(ASSETS / "model.safetensors")
-    assert sum(path.stat().st_size for path in ASSETS.parent.rglob("*") if path.is_file()) <= 25e6
+@BOTH
+def test_it_is_the_trained_preset(name: str) -> None:
+    loaded = load_model(name)
+    assert loaded.trained and loaded.model.config == TINY
+    assert loaded.weights_sha256 == files.sha256(ASSETS / name / "model.safetensors")
+
+
+def test_assets_are_small() -> None:
+    assert sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file()) <= 25e6
 
 
 def test_statistics_and_routing_belong_to_these_weights(tiny: Loaded) -> None:
-    heads, table = read_heads(ASSETS / "heads.csv"), RoutingTable.load(ASSETS / "routing.json")
+    heads, table = read_heads(ASSETS / "tiny" / "heads.csv"), RoutingTable.load(ASSETS / "tiny" / "routing.json")
     assert set(heads["weights_sha256"]) == {tiny.weights_sha256} == {table.weights_sha256}
-    assert table.probe["heads_csv_sha256"] == files.sha256(ASSETS / "heads.csv")
-    again = decide.decide(heads, decide.parse_rule("budget:ratio=0.5"), heads_csv_sha256=files.sha256(ASSETS / "heads.csv"))
-    assert again.layers == table.layers
+    sha256 = files.sha256(ASSETS / "tiny" / "heads.csv")
+    assert table.probe["heads_csv_sha256"] == sha256
+    assert decide.decide(heads, decide.parse_rule(PRESETS["tiny"].rule), heads_csv_sha256=sha256).layers == table.layers
 
 
-def test_the_card_states_the_share_of_specialised_heads() -> None:
-    share = profiling.local_share(read_heads(ASSETS / "heads.csv"))
-    assert f"{100 * share:.0f} % of the heads have a KL below 0.7" in " ".join((ASSETS / "README.md").read_text().split())
+@BOTH
+def test_the_card_states_the_share_of_specialised_heads(name: str) -> None:
+    share = profiling.local_share(read_heads(ASSETS / name / "heads.csv"))
+    text = " ".join((ASSETS / name / "README.md").read_text().split())
+    assert f"{100 * share:.0f} % of the heads have a KL below 0.7" in text
 
 
-def test_the_card_states_the_gains_of_its_scores() -> None:
-    text = (ASSETS / "README.md").read_text()
-    scores = pd.read_csv(ASSETS / "scores.csv")
+@BOTH
+def test_the_card_states_the_gains_of_its_scores(name: str) -> None:
+    text = (ASSETS / name / "README.md").read_text()
+    scores = pd.read_csv(ASSETS / name / "scores.csv")
     for method, baseline in (("dense", "bicubic"), ("routed", "bicubic"), ("routed", "dense")):
         for row in card._gain_rows(measured.gains(scores, method, baseline), method, baseline):
             assert row in text
 
 
-def test_a_held_out_clip_scores_as_in_the_file(tiny: Loaded) -> None:
+@BOTH
+def test_a_held_out_clip_scores_as_in_the_file(name: str) -> None:
     """One clip is upscaled and scored here and now, better than bicubic, and as the committed scores say."""
-    scores = pd.read_csv(ASSETS / "scores.csv").set_index(["clip", "method", "measure"])["value"]
+    own = "routed" if name == "tiny-routed" else "dense"
+    scores = pd.read_csv(ASSETS / name / "scores.csv").set_index(["clip", "method", "measure"])["value"]
     pair = next(pair for pair in measured.held_out(None) if pair.name == "flower-turn")
-    found = {"bicubic": measured.bicubic(pair.lq), "dense": measured.by_model(tiny.model)(pair.lq)}
-    values = {name: pixel.psnr_y(output, pair.hr) for name, output in found.items()}
-    assert values["dense"] > values["bicubic"] + 0.5
-    for name, value in values.items():
-        assert value == pytest.approx(scores[pair.name, name, "psnr_y"], abs=0.02)
+    found = {"bicubic": measured.bicubic(pair.lq), own: measured.by_model(load_model(name).model)(pair.lq)}
+    values = {method: pixel.psnr_y(output, pair.hr) for method, output in found.items()}
+    assert values[own] > values["bicubic"] + 0.5
+    for method, value in values.items():
+        assert value == pytest.approx(scores[pair.name, method, "psnr_y"], abs=0.02)
 
 
 def test_float32_statistics_of_trained_layers_equal_float64_matrices(tiny: Loaded) -> None:

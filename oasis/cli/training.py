@@ -22,7 +22,9 @@ def add(commands: "Commands") -> None:
     shards.add_argument("out", metavar="OUT", type=Path, help="folder of the crops, for `oasis train --shards`")
     _add_plan(shards)
     shards.add_argument("--videos", type=Path, help="folder of training videos beside the built-in clips")
-    shards.add_argument("--crops", type=int, default=4000, help="crops of the smallest size; of larger ones as many pixels (%(default)s)")
+    shards.add_argument(
+        "--crops", type=int, default=4000, help="crops of the smallest size; of larger ones as many pixels (%(default)s)"
+    )
     shards.add_argument("--encoder", metavar="FILE", type=Path, help="a Wan VAE's file: also keep the latents of clean crops")
     shards.add_argument("--workers", type=int, default=1, help="processes that degrade (%(default)s)")
 
@@ -68,7 +70,7 @@ def _shards(args: argparse.Namespace) -> None:
     plan = stages.read(args.stages) if args.stages else (*preset.stages, *preset.routed)
     shards.write(
         args.out,
-        training_clips(args.videos, preset.family),
+        training_clips(args.videos, preset.family, moving=stages.moving(plan)),
         [size for stage in plan for size in stage.sizes],
         at_least_one("--crops", args.crops),
         args.seed,

@@ -31,17 +31,21 @@ def skip(config: OasisConfig, latent: Grid) -> Iterator[Operation]:
 def small_decoder(config: OasisConfig, latent: Grid, pixels: int) -> Iterator[Operation]:
     """Yield the small VAE's decoder, then the path that takes what its latents cannot hold from the upscaled clip.
 
-    The clip enters that path from `pixels` LQ pixels (all frames); interpolation is not counted, only what it moves.
+    The trunk works on `pixels` LQ pixels (all frames), from which that path starts too; interpolation is not counted, only
+    what it moves.
     """
     vae, n = config.vae, latent.tokens
-    width, channels = vae.width, vae.channels
-    steps: list[tuple[str, Work]] = [("enter", convolution(n, (3, 3), channels, width))]
+    width, channels, group = vae.width, vae.channels, TEMPORAL_STRIDE * (SPATIAL_STRIDE // config.scale) ** 2
+    steps: list[tuple[str, Work]] = [
+        ("unfold", convolution(n, (1, 1), channels, width * group)),
+        ("enter", convolution(pixels, (3, 3), width + 3, width)),
+    ]
     for block in range(vae.blocks):
         steps += [
-            (f"trunk.{block}.mix", convolution(n, (3, 3), 2 * width, width)),
-            (f"trunk.{block}.out", convolution(n, (1, 1), width, width)),
+            (f"trunk.{block}.mix", convolution(pixels, (3, 3), width, width)),
+            (f"trunk.{block}.out", convolution(pixels, (1, 1), width, width)),
         ]
-    steps.append(("leave", convolution(n, (1, 1), width, PIXELS)))
+    steps.append(("leave", convolution(pixels, (3, 3), width, 3 * config.scale**2)))
     for detail, work in steps:
         yield Operation(phase="decoder", part="residual trunk", detail=detail, work=work)
     basis = linear(n, channels, PIXELS, bias=False)

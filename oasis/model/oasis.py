@@ -27,7 +27,7 @@ class Oasis(nn.Module):
         self.prompt = nn.Parameter(torch.zeros(1, config.prompt_tokens, config.dit.text_dim))
         self.dit = DiT(config.dit)
         self.skip = LinearSkip(config) if config.skip else None
-        self.vae = build_decoder(config.vae)
+        self.vae = build_decoder(config)
         self._folded: Condition | None = None
 
     def forward(self, lq: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b 3 t y x"]:
@@ -42,10 +42,11 @@ class Oasis(nn.Module):
         The small VAE's latents hold little of a group of frames in strong motion or across a cut. What lies outside their
         span is taken from the bicubically upscaled `lq`, which for the latents' own part would be the worse guess.
         """
-        with section("decoder"):
-            clip = self.vae.decode(latents)
         if not isinstance(self.vae, SmallVAE):
-            return clip
+            with section("decoder"):
+                return self.vae.decode(latents)
+        with section("decoder"):
+            clip = self.vae.decode(latents, lq)
         b, scale = lq.shape[0], self.config.scale
         with section("bicubic"):
             large = F.interpolate(rearrange(lq, "b c t h w -> (b t) c h w"), scale_factor=scale, mode="bicubic")

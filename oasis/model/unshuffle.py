@@ -31,10 +31,10 @@ def unshuffle(clip: Float[Tensor, "b 3 t h w"], scale: int) -> Float[Tensor, "b 
     )
 
 
-def shuffle(folded: Float[Tensor, "b c t4 h8 w8"], scale: int) -> Float[Tensor, "b 3 t h w"]:
-    """Invert `unshuffle`; of the first group's four frames the last is kept."""
+def shuffle(folded: Float[Tensor, "b c t4 h8 w8"], scale: int) -> Float[Tensor, "b k t h w"]:
+    """Invert `unshuffle`, for any number of channels; of the first group's four frames the last is kept."""
     fold = _fold(scale)
-    clip = rearrange(folded, "b (c ft fh fw) t h w -> b c (t ft) (h fh) (w fw)", ft=TEMPORAL_STRIDE, fh=fold, fw=fold, c=3)
+    clip = rearrange(folded, "b (c ft fh fw) t h w -> b c (t ft) (h fh) (w fw)", ft=TEMPORAL_STRIDE, fh=fold, fw=fold)
     return clip[:, :, TEMPORAL_STRIDE - 1 :]
 
 

@@ -22,7 +22,8 @@ def loss_curve(log: Path) -> Figure:
     for axis, stage in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages, strict=True):
         part = rows[rows["stage"] == stage]
         column = next(name for name in ("explained", "pixel", "loss") if part[name].notna().any())
-        axis.plot(part["step"], part[column], color="0.75", linewidth=0.8, label="each tenth step")
+        mark = "o" if len(part) == 1 else None  # of a line through one point nothing would be seen
+        axis.plot(part["step"], part[column], color="0.75", linewidth=0.8, marker=mark, label="each tenth step")
         axis.plot(part["step"], part[column].rolling(21, min_periods=1).median(), color="C0", label="running median")
         axis.set(title=f"{stage}: {_CURVES[column]}", xlabel="step")
         axis.title.set_fontsize(9)

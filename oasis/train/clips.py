@@ -10,7 +10,9 @@ from einops import rearrange
 
 from oasis import files, video
 from oasis.data import builtin
+from oasis.data.builtin import BuiltinClip
 from oasis.train.corpus import Clips, Frames, reduce_by_2
+from oasis.train.motion import motion_of, raft
 
 BUILTIN_PATHS = 3  # camera paths over each built-in training clip, beside the one that users see
 REAL_FRAMES = 100
@@ -19,12 +21,12 @@ FPS = (8, 240)
 _LARGE = 1000  # pixels on the short side, above which a clip is reduced by 2: such clips are rarely sharp
 
 
-def builtin_clips() -> Iterator[tuple[str, Frames]]:
+def builtin_clips() -> Iterator[tuple[str, BuiltinClip]]:
     """Yield the built-in training clips along several camera paths, by name; held-out photographs never appear."""
     for name in builtin.names("train"):
         for path in range(BUILTIN_PATHS + 1):
             seed = None if path == 0 else 1000 * path + builtin.CLIPS[name].seed
-            yield f"{name}, path {path}", builtin.make(name, frames=33, height=256, width=384, seed=seed).hr
+            yield f"{name}, path {path}", builtin.make(name, frames=33, height=256, width=384, seed=seed)
 
 
 def paths(folder: Path) -> list[Path]:
@@ -42,9 +44,17 @@ def hashes(folder: Path) -> dict[str, str]:
     return {path.name: files.sha256(path) for path in paths(folder)}
 
 
-def training_clips(videos: Path | None, family: str) -> Clips:
-    """Return the built-in training clips and those in a folder, to be degraded by a family."""
-    return Clips(dict([*builtin_clips(), *(real_clips(videos) if videos else ())]), family)
+def training_clips(videos: Path | None, family: str, *, moving: bool = False) -> Clips:
+    """Return the built-in training clips and those in a folder, to be degraded by a family.
+
+    `moving`: with their motion, exact for built-in clips and by RAFT for others; `weights.Missing` without its weights.
+    """
+    clips: dict[str, BuiltinClip | Frames] = dict(builtin_clips())
+    estimate = raft() if moving and videos else None
+    clips |= real_clips(videos) if videos else ()
+    motions = {name: motion_of(name, clip, estimate) for name, clip in clips.items()} if moving else None
+    frames = {name: clip.hr if isinstance(clip, BuiltinClip) else clip for name, clip in clips.items()}
+    return Clips(frames, family, motions)
 
 
 def real_clips(folder: Path) -> Iterator[tuple[str, Frames]]:

@@ -7,12 +7,14 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from oasis import video
 from oasis.degrade import named
+from oasis.train import motion
+from oasis.train.motion import Motion
 
 Frames = UInt8[np.ndarray, "_t _h _w 3"]
 
@@ -36,19 +38,22 @@ class CropSize:
 
 
 class Pair(NamedTuple):
-    """One crop; `latents` ("c t4 h8 w8" float16) are those of `hr` where they were computed beforehand."""
+    """One crop; `latents` ("c t4 h8 w8" float16) and `motion` are those of `hr`, where they are known."""
 
     lq: Frames
     hr: Frames
     latents: np.ndarray | None = None
+    motion: Motion | None = None
 
 
 class Batch(NamedTuple):
-    """Crops in [-1, 1], and latents of `hr` where they were computed beforehand."""
+    """Crops in [-1, 1], and latents and motion (`flow`, `seen`) of `hr`, where they are known."""
 
     lq: Float[Tensor, "b 3 t h w"]
     hr: Float[Tensor, "b 3 t y x"]
-    latents: Float[Tensor, "b c t4 h8 w8"] | None
+    latents: Float[Tensor, "b c t4 h8 w8"] | None = None
+    flow: Float[Tensor, "b pairs y x 2"] | None = None
+    seen: Bool[Tensor, "b pairs y x"] | None = None
 
 
 class Source(Protocol):
@@ -100,7 +105,9 @@ class Corpus(IterableDataset[Batch]):
         pairs = [self._pair(number, index, size) for index in range(self.rank, size.batch, self.world)]
         lq, hr = (torch.stack([_to_network(frames) for frames in side]) for side in list(zip(*pairs, strict=True))[:2])
         latents = [torch.from_numpy(pair.latents).float() for pair in pairs if pair.latents is not None]
-        return Batch(lq, hr, torch.stack(latents) if latents else None)
+        motions = [pair.motion for pair in pairs if pair.motion is not None]
+        flow, seen = map(torch.stack, zip(*motions, strict=True)) if motions else (None, None)
+        return Batch(lq, hr, torch.stack(latents) if latents else None, flow, seen)
 
     def loader(self) -> DataLoader[Batch]:
         """Return a loader that prepares batches in one background process."""
@@ -112,13 +119,30 @@ class Corpus(IterableDataset[Batch]):
         return self.source.pair(size, inconsistent, generator)
 
 
-class Clips:
-    """Crops of clips in memory, by name, degraded as they are drawn."""
+class Clean(NamedTuple):
+    """A crop before it is degraded, and its motion where it is known."""
 
-    def __init__(self, clips: Mapping[str, Frames], family: str) -> None:
+    hr: Frames
+    motion: Motion | None
+
+
+class Place(NamedTuple):
+    """Where a crop lies in its clip: first frame, row and column, and whether it is cut twice as large and reduced by 2."""
+
+    first: int
+    top: int
+    left: int
+    halve: bool
+
+
+class Clips:
+    """Crops of clips in memory, by name, degraded as they are drawn; with motion where `motions` has that of all clips."""
+
+    def __init__(self, clips: Mapping[str, Frames], family: str, motions: Mapping[str, Motion] | None = None) -> None:
         if family not in FAMILIES:
             raise ValueError(f"degradation {family!r} is unknown; allowed: {', '.join(FAMILIES)}")
         self.names, self.clips, self.family = list(clips), list(clips.values()), family
+        self.motions = None if motions is None else [motions[name] for name in clips]
 
     def check(self, sizes: Sequence[CropSize]) -> None:
         """Raise ValueError if a clip is too small for a crop."""
@@ -135,12 +159,34 @@ class Clips:
 
     def pair(self, size: CropSize, inconsistent: bool, generator: np.random.Generator) -> Pair:
         """Draw a crop and a degradation."""
-        hr = self.crop(size, generator)
-        return Pair(degraded(self.family, hr, inconsistent, generator), hr)
+        clean = self.crop(size, generator)
+        return Pair(degraded(self.family, clean.hr, inconsistent, generator), clean.hr, motion=clean.motion)
 
-    def crop(self, size: CropSize, generator: np.random.Generator) -> Frames:
-        """Draw a clean crop."""
-        return augment(crop(self.clips[generator.integers(len(self.clips))], size, generator), generator)
+    def crop(self, size: CropSize, generator: np.random.Generator) -> Clean:
+        """Draw a clean crop, mirrored left to right and reversed in time, each with probability one half.
+
+        One with motion is never reversed, because only the way forward is known.
+        """
+        number = int(generator.integers(len(self.clips)))
+        place = draw_place(self.clips[number].shape, size, generator)
+        hr, moves = cut(self.clips[number], place, size), None
+        if self.motions is not None:
+            moves = motion.cut(
+                self.motions[number],
+                first=place.first,
+                frames=size.frames,
+                top=place.top,
+                left=place.left,
+                height=size.height,
+                width=size.width,
+                halve=place.halve,
+            )
+        if generator.random() < 0.5:
+            hr, moves = hr[:, :, ::-1], None if moves is None else motion.mirror(moves)
+        if generator.random() < 0.5 and moves is None:
+            hr = hr[::-1]
+        # Copies, because a view would take its whole clip along to another process.
+        return Clean(hr.copy(), None if moves is None else Motion(*(part.clone() for part in moves)))
 
 
 def degraded(family: str, hr: Frames, inconsistent: bool, generator: np.random.Generator) -> Frames:
@@ -150,15 +196,22 @@ def degraded(family: str, hr: Frames, inconsistent: bool, generator: np.random.G
     return np.stack(list(named.apply(recipe, hr, seed=int(generator.integers(2**31)))))
 
 
-def crop(clip: Frames, size: CropSize, generator: np.random.Generator) -> Frames:
-    """Cut a random crop; half of the time from a clip reduced by 2, where it is large enough, for sharper detail."""
-    reduce = 2 if min(clip.shape[1] // size.height, clip.shape[2] // size.width) >= 2 and generator.random() < 0.5 else 1
-    t, y, x = (
-        int(generator.integers(have - want + 1))
-        for have, want in zip(clip.shape[:3], (size.frames, size.height * reduce, size.width * reduce), strict=True)
-    )
-    cut = clip[t : t + size.frames, y : y + size.height * reduce, x : x + size.width * reduce]
-    return cut if reduce == 1 else reduce_by_2(cut)
+def draw_place(shape: Sequence[int], size: CropSize, generator: np.random.Generator) -> Place:
+    """Draw the place of a crop; half of the time it is reduced by 2, where the clip is large enough, for sharper detail."""
+    halve = min(shape[1] // size.height, shape[2] // size.width) >= 2 and generator.random() < 0.5
+    factor = 2 if halve else 1
+    wanted = (size.frames, size.height * factor, size.width * factor)
+    first, top, left = (int(generator.integers(have - want + 1)) for have, want in zip(shape, wanted, strict=False))
+    return Place(first, top, left, halve)
+
+
+def cut(clip: Frames, place: Place, size: CropSize) -> Frames:
+    """Cut a crop out of its clip."""
+    factor = 2 if place.halve else 1
+    rows = slice(place.top, place.top + size.height * factor)
+    columns = slice(place.left, place.left + size.width * factor)
+    found = clip[place.first : place.first + size.frames, rows, columns]
+    return reduce_by_2(found) if place.halve else found
 
 
 def reduce_by_2(frames: Frames) -> Frames:
@@ -166,15 +219,6 @@ def reduce_by_2(frames: Frames) -> Frames:
     even = frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
     sums = rearrange(even.astype(np.uint16), "t (h fh) (w fw) c -> t h w c (fh fw)", fh=2, fw=2).sum(-1)
     return ((sums + 2) // 4).astype(np.uint8)
-
-
-def augment(clip: Frames, generator: np.random.Generator) -> Frames:
-    """Mirror left to right and reverse time, each with probability one half."""
-    if generator.random() < 0.5:
-        clip = clip[:, :, ::-1]
-    if generator.random() < 0.5:
-        clip = clip[::-1]
-    return clip.copy()
 
 
 def _to_network(frames: Frames) -> Float[Tensor, "3 t h w"]:

@@ -10,7 +10,8 @@ from oasis.model.oasis import Oasis
 from oasis.model.unshuffle import unshuffle
 from oasis.model.vae import SmallVAE
 from oasis.train.corpus import Batch
-from oasis.train.losses import charbonnier, frame_difference_loss, gradient_loss, latent_loss
+from oasis.train.losses import charbonnier, frame_difference_loss, gradient_loss, latent_loss, warped_difference_loss
+from oasis.train.motion import Motion
 from oasis.train.perceptual import Features, perceptual_loss
 from oasis.train.stages import Stage
 
@@ -21,8 +22,8 @@ class Objective(nn.Module):
     """The losses of a stage.
 
     `latent`: squared error of latents, each channel weighted by what it adds to the pixels. `pixel`, `gradient`, `frames`:
-    Charbonnier errors of pixels, of their spatial differences and of differences between neighbouring frames. `perceptual`:
-    distance of features.
+    Charbonnier errors of pixels, of their spatial differences and of differences between neighbouring frames. `warped`: that
+    of differences along the motion of the clean clip. `perceptual`: distance of features.
     """
 
     def __init__(self, model: Oasis, stage: Stage, features: Features | None = None) -> None:
@@ -51,7 +52,7 @@ class Objective(nn.Module):
         losses = self.stage.losses
         if self.stage.trains == "decoder":
             found: dict[str, Tensor] = {}
-            decoded = self._small_vae().decode(self._noisy(self._target(batch), seeds))
+            decoded = self._small_vae().decode(self._noisy(self._target(batch), seeds), batch.lq)
         else:
             latents = self.model.latents(batch.lq)
             found = self._latent(latents, batch) if "latent" in losses else {}
@@ -64,6 +65,8 @@ class Objective(nn.Module):
                 found["gradient"] = gradient_loss(decoded, batch.hr)
             if "frames" in losses:
                 found["frames"] = frame_difference_loss(decoded, batch.hr)
+            if "warped" in losses:
+                found["warped"] = warped_difference_loss(decoded, batch.hr, _motion(batch))
             if "perceptual" in losses:
                 assert self.features is not None
                 found["perceptual"] = perceptual_loss(self.features, decoded, batch.hr)
@@ -103,3 +106,9 @@ class Objective(nn.Module):
     def _small_vae(self) -> SmallVAE:
         assert isinstance(self.model.vae, SmallVAE)
         return self.model.vae
+
+
+def _motion(batch: Batch) -> Motion:
+    if batch.flow is None or batch.seen is None:
+        raise ValueError("the loss 'warped' needs crops whose motion is known")
+    return Motion(batch.flow, batch.seen)

@@ -22,47 +22,16 @@ class Preset:
     checkpointing: bool
 
 
-_SMALL = CropSize(batch=16, frames=9, height=96, width=96)
-_LONG = CropSize(batch=6, frames=17, height=128, width=128)
-_WHOLE = CropSize(batch=1, frames=17, height=192, width=320)
+_SMALL = CropSize(batch=8, frames=9, height=64, width=64)
+_LARGE = CropSize(batch=2, frames=17, height=160, width=192)
 _PIXELS = {"pixel": 1.0, "gradient": 0.25, "frames": 0.25}
 
 _TINY_STAGES = (
-    Stage(
-        name="decoder",
-        trains="decoder",
-        steps=500,
-        learning_rate=1e-3,
-        sizes=(_SMALL,),
-        losses={"pixel": 1.0, "gradient": 0.25},
-    ),
-    Stage(
-        name="latent",
-        trains="transformer",
-        steps=1100,
-        learning_rate=1.2e-3,
-        sizes=(_SMALL, _SMALL, _LONG, _SMALL, _SMALL, _WHOLE),
-        losses={"latent": 1.0},
-    ),
-    Stage(
-        name="pixel",
-        trains="transformer",
-        steps=350,
-        learning_rate=5e-4,
-        sizes=(_SMALL, _LONG, _SMALL, _WHOLE),
-        losses=_PIXELS,
-    ),
+    Stage(name="pixel", trains="all", steps=2900, learning_rate=1.2e-3, sizes=(_SMALL,), losses=_PIXELS, warmup=40),
+    Stage(name="large", trains="all", steps=390, learning_rate=4e-4, sizes=(_SMALL, _SMALL, _LARGE), losses=_PIXELS, warmup=20),
 )
 _TINY_ROUTED = (
-    Stage(
-        name="routed",
-        trains="transformer",
-        steps=150,
-        learning_rate=2e-4,
-        sizes=(_SMALL, _LONG, _SMALL, _WHOLE),
-        losses=_PIXELS,
-        warmup=20,
-    ),
+    Stage(name="routed", trains="all", steps=80, learning_rate=3e-4, sizes=(_SMALL, _SMALL, _LARGE), losses=_PIXELS, warmup=10),
 )
 
 _WAN_CROP = CropSize(batch=8, frames=17, height=512, width=512)

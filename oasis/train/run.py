@@ -74,7 +74,7 @@ def run(settings: Settings, folder: Path) -> Oasis:
     preset, plan = PRESETS[settings.preset], settings.plan()
     schedule = SCHEDULES[settings.schedule] if settings.schedule else preset.schedule
     bf16 = preset.bf16 if settings.bf16 is None else settings.bf16
-    source = _source(settings, preset)
+    source = _source(settings, preset, moving=stages.moving(plan))
     source.check([size for stage in plan for size in stage.sizes])
     folder.mkdir(parents=True, exist_ok=True)
     with processes(settings.device, settings.parallel) as own:
@@ -106,10 +106,16 @@ def run(settings: Settings, folder: Path) -> Oasis:
     return model.eval()
 
 
-def _source(settings: Settings, preset: Preset) -> Source:
-    if settings.shards is not None:
-        return Shards(settings.shards)
-    return training_clips(settings.videos, preset.family)
+def _source(settings: Settings, preset: Preset, *, moving: bool) -> Source:
+    if settings.shards is None:
+        return training_clips(settings.videos, preset.family, moving=moving)
+    shards = Shards(settings.shards)
+    if moving and not shards.index["motion"]:
+        raise ValueError(
+            f"{settings.shards}: these shards hold no motion, which the loss 'warped' needs; make them with "
+            "`oasis shards --stages FILE` and the stages that name it"
+        )
+    return shards
 
 
 def _start(settings: Settings, preset: Preset, source: Source, plan: tuple[Stage, ...], folder: Path) -> Oasis:

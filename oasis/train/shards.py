@@ -1,22 +1,24 @@
 """Crops degraded beforehand: one folder of arrays that are mapped into memory, not read.
 
 `hr-SIZE.npy` holds clean crops, `lq-consistent-SIZE.npy` and `lq-inconsistent-SIZE.npy` two degraded forms of each, and
-`latents-SIZE.npy` what an encoder says of the clean ones, where there was one. `shards.json` is written last: a folder without
-it is unfinished.
+`latents-SIZE.npy` what an encoder says of the clean ones, where there was one; `flow-SIZE.npy` and `seen-SIZE.npy` their
+motion, where the clips had it. `shards.json` is written last: a folder without it is unfinished.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from oasis import dist, files
-from oasis.train.corpus import Clips, CropSize, Frames, Pair, degraded
+from oasis.train.corpus import Clean, Clips, CropSize, Frames, Pair, degraded
+from oasis.train.motion import Motion, mirror
 
 FORMAT = 2
 INDEX = "shards.json"
@@ -32,7 +34,7 @@ class _Job:
     """Clean crops from number `first` on, to be degraded by a worker."""
 
     family: str
-    crops: list[Frames]
+    crops: list[Clean]
     seed: int
     first: int
 
@@ -88,17 +90,21 @@ def write(
                 arrays.put(first, crops, encoder)
             arrays.close()
         index: dict[str, Any] = {"format": FORMAT, "seed": seed, "counts": counts, "family": clips.family}
-        index |= {"latents": encoder is not None, "videos": dict(videos)}
+        index |= {"latents": encoder is not None, "motion": clips.motions is not None, "videos": dict(videos)}
         files.write_text(temporary / INDEX, json.dumps(index, indent=2) + "\n")
         (folder / INDEX).unlink(missing_ok=True)  # an old one must not vouch for arrays that are being replaced
 
 
-def _degraded(job: _Job) -> tuple[int, list[tuple[Frames, Frames, Frames]]]:
-    made = []
-    for number, hr in enumerate(job.crops, start=job.first):
+def _degraded(job: _Job) -> tuple[int, list[Mapping[str, np.ndarray]]]:
+    """Return the number of the first crop, and for every crop what is kept of it, by kind."""
+    made: list[Mapping[str, np.ndarray]] = []
+    for number, (hr, motion) in enumerate(job.crops, start=job.first):
         generator = np.random.default_rng((job.seed, number, 1))
         consistent, inconsistent = (degraded(job.family, hr, kind, generator) for kind in (False, True))
-        made.append((hr, consistent, inconsistent))
+        crop = dict(zip(_KINDS, (hr, consistent, inconsistent), strict=True))
+        if motion is not None:
+            crop |= {"flow": motion.flow.numpy(), "seen": motion.seen.numpy()}
+        made.append(crop)
     return job.first, made
 
 
@@ -107,19 +113,15 @@ class _Arrays:
 
     def __init__(self, folder: Path, size: CropSize, count: int) -> None:
         self.folder, self.size, self.count = folder, size, count
-        small = (size.frames, size.height // 4, size.width // 4, 3)
-        shapes = {"hr": (size.frames, size.height, size.width, 3), "lq-consistent": small, "lq-inconsistent": small}
-        self.maps = {kind: self._create(kind, shape, np.uint8) for kind, shape in shapes.items()}
+        self.maps: dict[str, np.memmap] = {}
 
-    def put(self, first: int, crops: list[tuple[Frames, Frames, Frames]], encoder: Encoder | None) -> None:
+    def put(self, first: int, crops: list[Mapping[str, np.ndarray]], encoder: Encoder | None) -> None:
         for number, crop in enumerate(crops, start=first):
-            for kind, frames in zip(_KINDS, crop, strict=True):
-                self.maps[kind][number] = frames
-            if encoder is not None:
-                latents = encoder(crop[0])
-                if "latents" not in self.maps:
-                    self.maps["latents"] = self._create("latents", latents.shape, np.float16)
-                self.maps["latents"][number] = latents
+            latents = {} if encoder is None else {"latents": encoder(crop["hr"]).astype(np.float16)}
+            for kind, values in {**crop, **latents}.items():
+                if kind not in self.maps:
+                    self.maps[kind] = self._create(kind, values.shape, values.dtype)
+                self.maps[kind][number] = values
 
     def close(self) -> None:
         for array in self.maps.values():
@@ -146,21 +148,28 @@ class Shards:
         for size in sizes:
             if size.name not in self.index["counts"]:
                 raise ValueError(f"{self.folder}: no crops of {size.name}; it has {', '.join(self.index['counts'])}")
-            for kind in self._kinds():
+            for kind in self._kinds(False, True):
                 self._array(kind, size)
 
     def pair(self, size: CropSize, inconsistent: bool, generator: np.random.Generator) -> Pair:
         """Draw a crop, mirrored with probability one half where there are no latents, which cannot be mirrored."""
         number = int(generator.integers(self.index["counts"][size.name]))
-        hr = self._array("hr", size)[number]
-        lq = self._array("lq-inconsistent" if inconsistent else "lq-consistent", size)[number]
+        kinds = {kind: np.array(self._array(kind, size)[number]) for kind in self._kinds(inconsistent)}
+        lq, hr, moves = kinds["lq-inconsistent" if inconsistent else "lq-consistent"], kinds["hr"], None
+        if self.index["motion"]:
+            moves = Motion(torch.from_numpy(kinds["flow"]), torch.from_numpy(kinds["seen"]))
         if self.index["latents"]:
-            return Pair(np.array(lq), np.array(hr), np.array(self._array("latents", size)[number]))
-        step = -1 if generator.random() < 0.5 else 1
-        return Pair(lq[:, :, ::step].copy(), hr[:, :, ::step].copy())
+            return Pair(lq, hr, kinds["latents"], moves)
+        if generator.random() < 0.5:
+            lq, hr, moves = lq[:, :, ::-1].copy(), hr[:, :, ::-1].copy(), None if moves is None else mirror(moves)
+        return Pair(lq, hr, motion=moves)
 
-    def _kinds(self) -> tuple[str, ...]:
-        return (*_KINDS, "latents") if self.index["latents"] else _KINDS
+    def _kinds(self, *degradations: bool) -> Iterator[str]:
+        """Yield the kinds of arrays, of degraded ones those that are (not) inconsistent."""
+        yield "hr"
+        yield from ("lq-inconsistent" if inconsistent else "lq-consistent" for inconsistent in degradations)
+        yield from ("latents",) if self.index["latents"] else ()
+        yield from ("flow", "seen") if self.index["motion"] else ()
 
     def _array(self, kind: str, size: CropSize) -> np.ndarray:
         name = f"{kind}-{size.name}.npy"
@@ -170,13 +179,15 @@ class Shards:
             except ValueError as error:
                 raise ValueError(f"{self.folder / name}: not an array of crops, or cut off ({error})") from error
             if len(array) != self.index["counts"][size.name]:
-                raise ValueError(f"{self.folder / name}: {len(array)} crops, but {INDEX} says {self.index['counts'][size.name]}")
+                raise ValueError(
+                    f"{self.folder / name}: {len(array)} crops, but {INDEX} says {self.index['counts'][size.name]}"
+                )
             self._maps[name] = array
         return self._maps[name]
 
 
 def _read_index(path: Path) -> dict[str, Any]:
-    kinds = {"format": int, "seed": int, "counts": dict, "family": str, "latents": bool, "videos": dict}
+    kinds = {"format": int, "seed": int, "counts": dict, "family": str, "latents": bool, "motion": bool, "videos": dict}
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -12,7 +12,7 @@ from oasis import files
 from oasis.train.corpus import CropSize
 
 Trained = Literal["decoder", "transformer", "all"]
-LOSSES = ("latent", "pixel", "gradient", "frames", "perceptual")
+LOSSES = ("latent", "pixel", "gradient", "frames", "warped", "perceptual")
 """Names of losses, in the order of the log's columns; `objective` says what each is."""
 HIGHEST_RATE = 0.1
 
@@ -80,6 +80,11 @@ def _check_size(size: CropSize) -> None:
 
 def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
+
+
+def moving(stages: Sequence[Stage]) -> bool:
+    """Return whether a loss needs the motion of crops."""
+    return any("warped" in stage.losses for stage in stages)
 
 
 def write(path: Path, stages: Sequence[Stage]) -> None:

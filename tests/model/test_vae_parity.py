@@ -9,7 +9,7 @@ from small_models import randomised
 from torch import Tensor
 from wan_golden import VAE_CASES, Case, read
 
-from oasis.configs import VAEConfig
+from oasis.configs import SCALES, VAEConfig
 from oasis.model.checkpoint import load_decoder
 from oasis.model.vae import PIXELS, WAN_MEAN, WAN_STD, SmallVAE, WanDecoder
 
@@ -78,22 +78,36 @@ def test_wan_decoder_needs_the_channels_it_has_statistics_for() -> None:
         WanDecoder(VAEConfig(kind="wan", channels=8, width=6, blocks=1))
 
 
+def small_vae(blocks: int) -> SmallVAE:
+    return SmallVAE(VAEConfig(kind="small", channels=5, width=8, blocks=blocks), scale=4).double()
+
+
 def test_small_vae_starts_as_the_inverse_of_its_projection() -> None:
-    vae = SmallVAE(VAEConfig(kind="small", channels=5, width=8, blocks=1)).double()
+    vae = small_vae(blocks=1)
     generator = torch.Generator().manual_seed(1)
     basis = torch.randn(5, PIXELS, generator=generator, dtype=torch.float64)
     vae.fit(torch.randn(400, 5, generator=generator, dtype=torch.float64) @ basis + 0.3)  # exactly five components
     z = torch.randn(2, 5, 3, 2, 2, generator=generator, dtype=torch.float64)
+    lq = torch.randn(2, 3, 9, 4, 4, generator=generator, dtype=torch.float64)
     # The first group of a clip is one repeated frame, so that only later groups come back as they were.
-    assert torch.allclose(vae.encode(vae.decode(z))[:, :, 1:], z[:, :, 1:], atol=1e-10)
-    assert vae.decode(z).shape == (2, 3, 9, 16, 16)
+    assert torch.allclose(vae.encode(vae.decode(z, lq))[:, :, 1:], z[:, :, 1:], atol=1e-10)
+    assert vae.decode(z, lq).shape == (2, 3, 9, 16, 16)
 
 
-def test_small_vae_is_causal_and_keeps_clips_apart() -> None:
-    vae = randomised(SmallVAE(VAEConfig(kind="small", channels=5, width=8, blocks=2)).double())
-    z = torch.randn(2, 5, 4, 3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    whole = vae.decode(z)
-    assert torch.allclose(vae.decode(z[1:]), whole[1:], atol=1e-12)
-    assert torch.allclose(vae.decode(z[:, :, :2]), whole[:, :, :5], atol=1e-12)
-    z[:, :, 2:] += 1
-    assert not torch.allclose(vae.decode(z)[:, :, 5:], whole[:, :, 5:], atol=1e-3)
+@pytest.mark.parametrize("scale", SCALES)
+def test_small_vae_decodes_at_every_scale(scale: int) -> None:
+    vae = SmallVAE(VAEConfig(kind="small", channels=5, width=4, blocks=1), scale)
+    fold = 8 // scale
+    assert vae.decode(torch.zeros(1, 5, 2, 3, 2), torch.zeros(1, 3, 5, 3 * fold, 2 * fold)).shape == (1, 3, 5, 24, 16)
+
+
+def test_small_vae_reads_two_blocks_frames_around_and_keeps_clips_apart() -> None:
+    vae = randomised(small_vae(blocks=2))
+    generator = torch.Generator().manual_seed(2)
+    z = torch.randn(2, 5, 4, 3, 2, dtype=torch.float64, generator=generator)
+    lq = torch.randn(2, 3, 13, 6, 4, dtype=torch.float64, generator=generator)
+    whole = vae.decode(z, lq)
+    assert torch.allclose(vae.decode(z[1:], lq[1:]), whole[1:], atol=1e-12)
+    lq[:, :, 6] += 1
+    changed = (vae.decode(z, lq) - whole).abs().amax(dim=(0, 1, 3, 4)) > 1e-6
+    assert changed.tolist() == [4 <= frame <= 8 for frame in range(13)]

@@ -3,9 +3,11 @@ import pytest
 import torch
 
 from oasis.data import builtin
+from oasis.metrics.warping import sample
 from oasis.train import corpus as corpus_module
 from oasis.train.clips import builtin_clips
-from oasis.train.corpus import FAMILIES, Clips, Corpus, CropSize, augment, crop, reduce_by_2
+from oasis.train.corpus import FAMILIES, Clips, Corpus, CropSize, cut, draw_place, reduce_by_2
+from oasis.train.motion import motion_of
 
 SIZES = (CropSize(batch=2, frames=5, height=32, width=48), CropSize(batch=1, frames=9, height=32, width=32))
 
@@ -29,8 +31,8 @@ def test_batches_depend_on_seed_and_number_alone(clips: list[np.ndarray]) -> Non
 
 def test_sizes_alternate_and_the_range_is_the_networks(clips: list[np.ndarray]) -> None:
     corpus = Corpus(Clips(named(clips), "moderate"), SIZES, seed=0)
-    lq, hr, latents = corpus.batch(0)
-    assert latents is None
+    lq, hr, *others = corpus.batch(0)
+    assert others == [None] * 3
     assert lq.shape == (2, 3, 5, 8, 12) and hr.shape == (2, 3, 5, 32, 48)
     assert corpus.batch(1)[1].shape == (1, 3, 9, 32, 32)
     assert -1 <= hr.min() < -0.9 and 0.9 < hr.max() <= 1
@@ -79,22 +81,51 @@ def test_an_unknown_family_is_refused(clips: list[np.ndarray]) -> None:
 
 def test_crops_come_from_inside_the_clip(clips: list[np.ndarray]) -> None:
     marked = np.broadcast_to(np.arange(12, dtype=np.uint8)[:, None, None, None], (12, 33, 33, 3))
-    cut = crop(marked, CropSize(batch=1, frames=5, height=32, width=32), np.random.default_rng(0))
-    assert cut.shape == (5, 32, 32, 3)
-    assert np.all(np.diff(cut[:, 0, 0, 0].astype(int)) == 1)
+    size = CropSize(batch=1, frames=5, height=32, width=32)
+    found = cut(marked, draw_place(marked.shape, size, np.random.default_rng(0)), size)
+    assert found.shape == (5, 32, 32, 3)
+    assert np.all(np.diff(found[:, 0, 0, 0].astype(int)) == 1)
 
 
 def test_augmentation_only_mirrors(clips: list[np.ndarray]) -> None:
-    seen = set()
+    whole = clips[0][:9, :32, :32]
+    source, seen = Clips({"whole": whole}, "moderate"), set()
     for seed in range(30):
-        found = augment(clips[0], np.random.default_rng(seed))
-        variants = {
-            (x, t): clips[0][:, :, ::-1][:: -1 if t else 1] if x else clips[0][:: -1 if t else 1]
-            for x in (0, 1)
-            for t in (0, 1)
-        }
+        found = source.crop(SIZES[1], np.random.default_rng(seed)).hr
+        variants = {(x, t): whole[:, :, :: -1 if x else 1][:: -1 if t else 1] for x in (0, 1) for t in (0, 1)}
         seen |= {key for key, variant in variants.items() if np.array_equal(found, variant)}
     assert len(seen) == 4
+
+
+def test_crops_carry_the_motion_of_their_own_pixels() -> None:
+    """Sampled where its points went, the next frame is this one: mirrored, reduced or neither."""
+    clip = builtin.make("china-pan", frames=7, height=80, width=120)
+    source = Clips({"clip": clip.hr}, "moderate", {"clip": motion_of("clip", clip)})
+    size, reduced = CropSize(batch=1, frames=5, height=32, width=48), set()
+    for seed in range(12):
+        generator = np.random.default_rng(seed)
+        generator.integers(1)  # which clip
+        place = draw_place(clip.hr.shape, size, generator)
+        clean = source.crop(size, np.random.default_rng(seed))
+        assert clean.motion is not None and clean.motion.flow.shape == (4, 32, 48, 2)
+        assert clean.motion.flow.untyped_storage().nbytes() == clean.motion.flow.nbytes  # no view of the whole clip
+        frames = torch.from_numpy(clean.hr.transpose(0, 3, 1, 2) / 255)
+        flow, counts = clean.motion.flow.double(), clean.motion.seen[:, None].expand(-1, 3, -1, -1)
+        inside = slice(8, -8)  # what leaves the crop is sampled at its border
+        error, still, back = (
+            ((sample(frames[1:], factor * flow) - frames[:-1]).abs() * counts)[..., inside, inside].mean()
+            for factor in (1, 0, -1)
+        )
+        assert error < 0.75 * min(still, back)
+        reduced.add(place.halve)
+    assert reduced == {False, True}
+
+
+def test_batches_stack_the_motion_of_their_crops() -> None:
+    clip = builtin.make("china-pan", frames=7, height=80, width=120)
+    batch = Corpus(Clips({"clip": clip.hr}, "moderate", {"clip": motion_of("clip", clip)}), SIZES[:1], seed=0).batch(0)
+    assert batch.flow is not None and batch.flow.shape == (2, 4, 32, 48, 2)
+    assert batch.seen is not None and batch.seen.shape == (2, 4, 32, 48) and batch.seen.dtype == torch.bool
 
 
 def test_area_reduction_averages_and_rounds() -> None:
@@ -105,7 +136,7 @@ def test_area_reduction_averages_and_rounds() -> None:
 def test_no_held_out_photograph_is_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     monkeypatch.setattr(builtin, "make", lambda name, **_: made.append(name) or builtin.BuiltinClip(*[None] * 9))
-    assert all(clip is None for _, clip in builtin_clips())
+    assert all(clip.hr is None for _, clip in builtin_clips())
     used = {photo for name in made for photo in builtin.CLIPS[name].photos}
     held = {photo for name in builtin.names("test") for photo in builtin.CLIPS[name].photos}
     assert used and held and not used & held

@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from oasis.data import builtin
 from oasis.train import shards
 from oasis.train.corpus import Clips, Corpus, CropSize
+from oasis.train.motion import Motion, mirror, motion_of
 from oasis.train.shards import Shards
 
 SIZES = (CropSize(batch=2, frames=5, height=32, width=48), CropSize(batch=1, frames=5, height=32, width=32))
@@ -70,6 +73,29 @@ def test_without_latents_both_sides_are_mirrored_together(clips: Clips, tmp_path
 def test_every_size_has_as_many_pixels(folder: Path) -> None:
     assert Shards(folder).index["counts"] == {"5x32x48": 3, "5x32x32": 5}
     assert len(np.load(folder / "hr-5x32x48.npy")) == 3 and len(np.load(folder / "hr-5x32x32.npy")) == 5
+
+
+def test_motion_is_kept_and_mirrored_with_its_crop(tmp_path: Path) -> None:
+    clip = builtin.make("china-pan", frames=7, height=40, width=60)
+    clips = Clips({"clip": clip.hr}, "moderate", {"clip": motion_of("clip", clip)})
+    shards.write(tmp_path / "made", clips, SIZES[:1], 3, seed=3, workers=2)
+    source = Shards(tmp_path / "made")
+    source.check(SIZES[:1])
+    stored = {kind: np.load(tmp_path / "made" / f"{kind}-5x32x48.npy") for kind in ("hr", "flow", "seen")}
+    expected = clips.crop(SIZES[0], np.random.default_rng((3, 1, 0)))
+    assert expected.motion is not None and np.array_equal(stored["hr"][1], expected.hr)
+    assert np.array_equal(stored["flow"][1], expected.motion.flow) and np.array_equal(stored["seen"][1], expected.motion.seen)
+    mirrored = set()
+    for seed in range(20):
+        pair = source.pair(SIZES[0], False, np.random.default_rng(seed))
+        assert pair.motion is not None
+        for number in range(3):
+            kept = Motion(torch.from_numpy(stored["flow"][number]), torch.from_numpy(stored["seen"][number]))
+            for step, motion in ((1, kept), (-1, mirror(kept))):
+                if np.array_equal(pair.hr, stored["hr"][number][:, :, ::step]):
+                    assert torch.equal(pair.motion.flow, motion.flow) and torch.equal(pair.motion.seen, motion.seen)
+                    mirrored.add(step)
+    assert mirrored == {-1, 1}
 
 
 def test_an_unfinished_folder_is_refused(clips: Clips, tmp_path: Path) -> None:

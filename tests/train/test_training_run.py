@@ -16,6 +16,7 @@ import torch
 
 from oasis import files, video
 from oasis.cli import main
+from oasis.data import builtin
 from oasis.model import load_model
 from oasis.train import clips, record, state
 from oasis.train.corpus import Clips, CropSize
@@ -68,6 +69,32 @@ def test_a_trained_model_goes_on_dense_or_routed_and_says_how(tmp_path: Path, sh
     said = record.read(tmp_path / "routed")["settings"]
     assert said["stages"][0]["losses"] == STAGE["losses"] and len(said["routing"]) == 64
     assert said["crops"]["counts"] == {"5x32x32": 4} and said["schedule"]["name"] == "progressive" and said["seed"] == 2026
+
+
+def test_a_stage_may_follow_the_motion_of_clips(tmp_path: Path, shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = {"pixel": 1.0, "warped": 0.5}
+    with pytest.raises(ValueError, match="these shards hold no motion, which the loss 'warped' needs"):
+        run(settings(tmp_path, shards, stages=plan(tmp_path, losses=losses)), tmp_path / "out")
+    clip = builtin.make("china-pan", frames=7, height=40, width=60)
+    monkeypatch.setattr("oasis.train.clips.builtin_clips", lambda: iter([("clip", clip)]))
+    assert main(["shards", str(tmp_path / "moving"), "--stages", str(plan(tmp_path, losses=losses)), "--crops", "3"]) == 0
+    run(settings(tmp_path, tmp_path / "moving", stages=plan(tmp_path, losses=losses)), tmp_path / "out")
+    run(settings(tmp_path, None, stages=plan(tmp_path, losses=losses)), tmp_path / "fly")
+    for folder in ("out", "fly"):
+        (first, *_) = csv.DictReader((tmp_path / folder / "log.csv").open())
+        assert float(first["loss"]) == pytest.approx(float(first["pixel"]) + 0.5 * float(first["warped"]), rel=1e-4)
+
+
+def test_motion_of_other_videos_needs_raft(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "videos").mkdir()
+    video_file(tmp_path / "videos" / "noise.mkv")
+    monkeypatch.setenv("OASIS_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr("oasis.train.clips.builtin_clips", lambda: iter(()))
+    stages = str(plan(tmp_path, losses={"warped": 1.0}))
+    assert main(["train", str(tmp_path / "out"), "--videos", str(tmp_path / "videos"), "--stages", stages]) == 2
+    assert "raft_large_torchvision" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_a_folder_of_another_run_is_refused(tmp_path: Path, shards: Path) -> None:
