@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from oasis import __version__
-from oasis.cli import benching, costing, datasets, degrading, heads, networks, reporting, scoring, training
+from oasis.cli import ablating, benching, costing, datasets, degrading, heads, networks, reporting, scoring, training
 from oasis.cli.options import Parser, command, status_of
 
 
@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     datasets.add(commands)
     scoring.add(commands)
     benching.add(commands)
+    ablating.add(commands)
     reporting.add(commands)
     command(commands, "doctor", _doctor, "print versions, devices, attention backends that work here, and what is missing")
     return parser

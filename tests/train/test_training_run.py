@@ -72,14 +72,15 @@ def test_a_trained_model_goes_on_dense_or_routed_and_says_how(tmp_path: Path, sh
 
 
 def test_a_stage_may_follow_the_motion_of_clips(tmp_path: Path, shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    losses = {"pixel": 1.0, "warped": 0.5}
+    (tmp_path / "moved").mkdir()  # `settings` writes a plan of its own
+    stages = plan(tmp_path / "moved", losses={"pixel": 1.0, "warped": 0.5})
     with pytest.raises(ValueError, match="these shards hold no motion, which the loss 'warped' needs"):
-        run(settings(tmp_path, shards, stages=plan(tmp_path, losses=losses)), tmp_path / "out")
+        run(settings(tmp_path, shards, stages=stages), tmp_path / "out")
     clip = builtin.make("china-pan", frames=7, height=40, width=60)
     monkeypatch.setattr("oasis.train.clips.builtin_clips", lambda: iter([("clip", clip)]))
-    assert main(["shards", str(tmp_path / "moving"), "--stages", str(plan(tmp_path, losses=losses)), "--crops", "3"]) == 0
-    run(settings(tmp_path, tmp_path / "moving", stages=plan(tmp_path, losses=losses)), tmp_path / "out")
-    run(settings(tmp_path, None, stages=plan(tmp_path, losses=losses)), tmp_path / "fly")
+    assert main(["shards", str(tmp_path / "moving"), "--stages", str(stages), "--crops", "3"]) == 0
+    run(settings(tmp_path, tmp_path / "moving", stages=stages), tmp_path / "out")
+    run(settings(tmp_path, None, stages=stages), tmp_path / "fly")
     for folder in ("out", "fly"):
         (first, *_) = csv.DictReader((tmp_path / folder / "log.csv").open())
         assert float(first["loss"]) == pytest.approx(float(first["pixel"]) + 0.5 * float(first["warped"]), rel=1e-4)
@@ -111,7 +112,7 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path, shards: Path) -> Non
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--stages", "plan.json"], "field 'losses' has 'vgg'; allowed: latent, pixel, gradient, frames, perceptual"),
+        (["--stages", "plan.json"], "field 'losses' has 'vgg'; allowed: latent, pixel, gradient, frames, warped, perceptual"),
         (["--shards", "none"], "none: no shards.json"),
         (["--shards", "shards", "--videos", "videos"], "--shards and --videos exclude each other"),
         (["--videos", "none"], "none: no such folder"),

@@ -1,0 +1,55 @@
+"""What an ablation is asked to do."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from oasis.ablations import Study
+from oasis.data import builtin
+from oasis.train import stages
+from oasis.train.presets import PRESETS
+from oasis.train.stages import Stage
+
+FRAMES = 17
+STANDARD, INCONSISTENT = "standard", "standard-inconsistent"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to study: `model` is routed and trained on (routing), or trained anew (schedule), by `stages` or the preset's.
+
+    Seeds are 0 to `seeds` - 1. `clips` and `frames` bound the held-out built-in clips that are scored.
+    """
+
+    study: Study
+    shards: Path
+    model: str = "tiny"
+    preset: str = "tiny"
+    stages: Path | None = None
+    seeds: int = 3
+    clips: int | None = None
+    frames: int = FRAMES
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        most = len(builtin.names("test"))
+        if self.clips is not None and not 1 <= self.clips <= most:
+            raise ValueError(f"clips is {self.clips}; allowed: 1 to {most}")
+        if not 2 <= self.frames <= FRAMES:
+            raise ValueError(f"frames is {self.frames}; allowed: 2 to {FRAMES}")
+        if self.seeds < 1:
+            raise ValueError(f"seeds is {self.seeds}; allowed: at least 1")
+
+    def names(self, split: builtin.Split) -> list[str]:
+        """Return the built-in clips of a split that are used."""
+        return builtin.names(split)[: self.clips]
+
+    def plan(self) -> tuple[Stage, ...]:
+        """Return the stages of every arm."""
+        if self.stages is not None:
+            return stages.read(self.stages)
+        preset = PRESETS[self.preset]
+        return preset.routed if self.study == "routing" else preset.stages
+
+    def degradations(self) -> tuple[str, ...]:
+        """Return how clips are degraded: a schedule is judged by both kinds that it mixes."""
+        return (STANDARD,) if self.study == "routing" else (STANDARD, INCONSISTENT)
