@@ -1,6 +1,7 @@
 """The trained models that ship inside the package: what a card says must be true of its files."""
 
 import importlib.resources
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,14 @@ from oasis.data import builtin
 from oasis.data.clips import as_tensor
 from oasis.heads import read_heads
 from oasis.metrics import pixel
-from oasis.model import Loaded, load_model
+from oasis.model import TRAINED, Loaded, load_model
 from oasis.publish import card
 from oasis.publish import scores as measured
 from oasis.routing import FRAME, RoutingTable, window
 from oasis.train.presets import PRESETS
 
 ASSETS = Path(str(importlib.resources.files("oasis"))) / "assets"
-BOTH = pytest.mark.parametrize("name", ["tiny"])
+BOTH = pytest.mark.parametrize("name", TRAINED)
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,15 @@ def test_statistics_and_routing_belong_to_these_weights(tiny: Loaded) -> None:
     sha256 = files.sha256(ASSETS / "tiny" / "heads.csv")
     assert table.probe["heads_csv_sha256"] == sha256
     assert decide.decide(heads, decide.parse_rule(PRESETS["tiny"].rule), heads_csv_sha256=sha256).layers == table.layers
+
+
+def test_the_routed_model_was_trained_on_the_routing_of_the_dense_one() -> None:
+    routed = load_model("tiny-routed")
+    dense, own = (RoutingTable.load(ASSETS / name / "routing.json") for name in TRAINED)
+    assert own == replace(dense, weights_sha256=routed.weights_sha256) and routed.weights_sha256 != dense.weights_sha256
+    assert own.rule["attention_flops_ratio"] <= 0.45
+    assert [len(set(layer)) > 1 for layer in routed.model.dit.patterns].count(True) > 0
+    assert set(read_heads(ASSETS / "tiny-routed" / "heads.csv")["weights_sha256"]) == {routed.weights_sha256}
 
 
 @BOTH

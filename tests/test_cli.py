@@ -152,7 +152,10 @@ UPSCALE = "upscale @clip.mkv @out.mkv --model @model"
         ("--data @cut.mkv", r"@cut\.mkv: .*cut off"),
         ("--data @nothing", r"@nothing: no clips; looked for .*\.mp4"),
         ("--data @grids", "clip 'b' has a token grid of 2x8x12 .*clip 'a' of 2x8x8; all clips need the same"),
-        ("--model huge", "model 'huge' is unknown; allowed: tiny, random-tiny, random-wan-1.3b, or the folder of a checkpoint"),
+        (
+            "--model huge",
+            "model 'huge' is unknown; allowed: tiny, tiny-routed, random-tiny, random-wan-1.3b, or the folder of a checkpoint",
+        ),
         (
             "--model @nothing",
             r"@nothing/config\.json: no such file; a model is a folder with config.json and model.safetensors",
@@ -223,7 +226,7 @@ def test_profile_refuses(world, refused, change, message):
         ("@clip.mkv @out --routing @layers.json", "the routing table has 3 layers of 2 heads, the model 2 of 2"),
         ("@clip.mkv @out --routing @other-weights.json", "the routing table is for weights abab.*, these are [0-9a-f]{64}"),
         ("@clip.mkv @out --routing @other-model.json", "the routing table is for model 'oasis-tiny', this is 'little'"),
-        ("@clip.mkv @out --model huge", "model 'huge' is unknown; allowed: tiny, random-tiny"),
+        ("@clip.mkv @out --model huge", "model 'huge' is unknown; allowed: tiny, tiny-routed, random-tiny"),
         ("@clip.mkv @out --model @nan", r"@nan/model\.safetensors: tensor .* holds NaN"),
         ("@clip.mkv @out --tile 16x16", "--tile is '16x16'; allowed: 3 whole numbers with 'x' between them, such as 16x16x16"),
         ("@clip.mkv @out --tile 17x0x80", "--tile is '17x0x80'"),

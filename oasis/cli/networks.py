@@ -16,8 +16,10 @@ def add(commands: "Commands") -> None:
     upscale = command(commands, "upscale", _upscale, "upscale a video; as many frames come out, each exactly x4 as large")
     upscale.add_argument("input", metavar="IN", type=Path, help="a video or a folder of PNG")
     upscale.add_argument("output", metavar="OUT", type=Path, help="NAME.mp4 (H.264), NAME.mkv (lossless), or a folder of PNG")
-    upscale.add_argument("--model", default="tiny", help="tiny, a folder, or random-tiny | random-wan-1.3b")
-    upscale.add_argument("--routing", metavar="FILE", type=Path, help="routing.json of this model; dense without it")
+    upscale.add_argument("--model", default="tiny", help="tiny, tiny-routed, a folder, or random-tiny | random-wan-1.3b")
+    upscale.add_argument(
+        "--routing", metavar="FILE", type=Path, help="routing.json of the model; without it dense, or tiny-routed's own"
+    )
     upscale.add_argument("--frames", type=int, help="upscale only the first frames")
     upscale.add_argument("--tile", metavar="TxHxW", default="17x48x80", help="frames and LQ pixels at a time (%(default)s)")
     add_compute(upscale)
@@ -33,7 +35,7 @@ def _upscale(args: argparse.Namespace) -> None:
 
     from oasis import upscale, video
     from oasis.model import load_model
-    from oasis.routing import RoutingTable
+    from oasis.routing import GLOBAL, RoutingTable
 
     tiling = upscale.Tiling.of(*sizes("--tile", args.tile, 3))
     check_kind(args.output, folder=not args.output.suffix)
@@ -48,7 +50,8 @@ def _upscale(args: argparse.Namespace) -> None:
     taken = itertools.islice(video.stream(args.input), None if args.frames is None else at_least_one("--frames", args.frames))
     with tqdm(desc="upscaling", unit="frame", total=args.frames, delay=0.5, dynamic_ncols=True) as progress:
         video.write(args.output, upscale.upscale(loaded.model, taken, tiling, tick=progress.update), about.fps)
-    kind = f"routed by {args.routing}" if table else "dense"
+    dense = all(pattern == GLOBAL for layer in loaded.model.dit.patterns for pattern in layer)
+    kind = f"routed by {args.routing}" if table else "dense" if dense else "on its own routing"
     print(f"{args.output}  {loaded.model.config.name}, {kind}, attention {args.backend}")
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import importlib.resources
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -14,8 +15,10 @@ from oasis.routing import RoutingTable
 
 __all__ = ["MODELS", "Loaded", "Oasis", "build", "load_model", "route"]
 
-TRAINED = "tiny"
-MODELS = (TRAINED, *(f"random-{preset}" for preset in PRESETS))
+TRAINED = ("tiny", "tiny-routed")
+"""Folders of trained weights in this package; the second holds those of the first, trained on with its routing."""
+_OWN_ROUTING = "tiny-routed"
+MODELS = (*TRAINED, *(f"random-{preset}" for preset in PRESETS))
 """What `load_model` knows by name."""
 _SEED = 0
 
@@ -50,10 +53,13 @@ def route(model: Oasis, table: RoutingTable, weights_sha256: str | None) -> None
 def load_model(source: str | Path, table: RoutingTable | None = None) -> Loaded:
     """Return a model ready for inference: eval mode, no gradients, constants folded, routed if a table is given.
 
-    `source` is "tiny" (the trained model inside this package), "random-tiny" or "random-wan-1.3b" (seeded random weights,
+    `source` is "tiny" (the trained model inside this package), "tiny-routed" (trained on with a routing, which it is put on
+    unless another table is given), "random-tiny" or "random-wan-1.3b" (seeded random weights,
     the same on every call, with the source as their name), or the folder of a checkpoint.
     """
     loaded = _load(source)
+    if table is None and source == _OWN_ROUTING:
+        table = packaged_routing(_OWN_ROUTING)
     if table is not None:
         route(loaded.model, table, loaded.weights_sha256)
     loaded.model.eval().requires_grad_(False)
@@ -62,8 +68,8 @@ def load_model(source: str | Path, table: RoutingTable | None = None) -> Loaded:
 
 
 def _load(source: str | Path) -> Loaded:
-    if source == TRAINED:
-        with importlib.resources.as_file(importlib.resources.files("oasis") / "assets" / "tiny") as folder:
+    if source in TRAINED:
+        with _packaged(str(source)) as folder:
             return load(folder)
     if source in MODELS:
         with torch.random.fork_rng(devices=[]):
@@ -73,6 +79,16 @@ def _load(source: str | Path) -> Loaded:
     if not Path(source).is_dir():
         raise ValueError(f"model {str(source)!r} is unknown; allowed: {', '.join(MODELS)}, or the folder of a checkpoint")
     return load(Path(source))
+
+
+def packaged_routing(name: str) -> RoutingTable:
+    """Return the routing of a model in `TRAINED`."""
+    with _packaged(name) as folder:
+        return RoutingTable.load(folder / "routing.json")
+
+
+def _packaged(name: str) -> AbstractContextManager[Path]:
+    return importlib.resources.as_file(importlib.resources.files("oasis") / "assets" / name)
 
 
 def _weights_sha256(model: Oasis) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from oasis import upscale, weights
 from oasis.methods import MethodCard
-from oasis.model import load_model
+from oasis.model import load_model, packaged_routing
 from oasis.model.oasis import parameter_counts
 from oasis.suite import single_image
 from oasis.suite.routings import Routed
@@ -47,7 +47,8 @@ class Method:
 def methods(bench: Bench, routed: Sequence[Routed]) -> list[Method]:
     """Return all methods: resampling, single-image networks, our network dense, then routed."""
     single = [_single_image(name, bench.settings.device) for name in single_image.NETWORKS]
-    return [*map(_resampling, FILTERS), *single, *(_ours(bench, each) for each in (None, *routed))]
+    ours = [_ours(bench, each) for each in (None, *routed)]
+    return [*map(_resampling, FILTERS), *single, *ours, *(_trained_routed(bench) if bench.settings.model == "tiny" else ())]
 
 
 def opened(chosen: Sequence[Method]) -> tuple[dict[str, Upscale], dict[str, weights.Missing]]:
@@ -119,6 +120,28 @@ def _ours(bench: Bench, routed: Routed | None) -> Method:
         note=trained if routed is None else f"{trained} Routed by {routed.rule}.",
     )
     return Method(card=card, backend="folded", open=partial(_network, bench.settings, routed))
+
+
+def _trained_routed(bench: Bench) -> Iterator[Method]:
+    """Yield our network with the weights that were trained on with a routing, on that routing."""
+    rule = packaged_routing("tiny-routed").rule
+    card = MethodCard(
+        name=bench.variant("trained-routed"),
+        title=f"{bench.model} trained routed",
+        venue="",
+        link="",
+        parameters=parameter_counts(bench.loaded.model)["total"],
+        kind="ours",
+        ran_by="oasis bench, by oasis.upscale",
+        note=f"A tiny demonstrator, trained on with a routing by {rule['name']} at {rule['attention_flops_ratio']:.2f} of dense"
+        " attention FLOPs; the weights of the other routings were not.",
+    )
+
+    def open_() -> Upscale:
+        network = load_model("tiny-routed").model.to(bench.settings.device)
+        return lambda frames: (frame.cpu() for frame in upscale.upscale(network, frames, upscale.Tiling()))
+
+    yield Method(card=card, backend="folded", open=open_)
 
 
 def _network(settings: Settings, routed: Routed | None) -> Upscale:

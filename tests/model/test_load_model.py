@@ -46,6 +46,16 @@ def test_the_trained_model_is_read_from_inside_the_package(folder: Path, monkeyp
     assert load_model("tiny").trained
 
 
+def test_the_routed_model_is_put_on_its_own_routing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.resources, "files", lambda package: {"oasis": folder.parent.parent}[package])
+    place = folder.rename(folder.with_name("tiny-routed"))
+    table = dataclasses.replace(TABLE, weights_sha256=files.sha256(place / "model.safetensors"))
+    table.save(place / "routing.json")
+    assert load_model("tiny-routed").model.dit.patterns[1] == (FRAME, FRAME, GLOBAL, GLOBAL)
+    other = dataclasses.replace(table, layers=("GGGG", "GGGF"))
+    assert load_model("tiny-routed", other).model.dit.patterns[1] == (FRAME, GLOBAL, GLOBAL, GLOBAL)
+
+
 def test_random_weights_are_the_same_on_every_call_and_leave_the_generator_alone() -> None:
     state = torch.random.get_rng_state()
     first, second = load_model("random-tiny"), load_model("random-tiny")
@@ -58,8 +68,10 @@ def test_random_weights_are_the_same_on_every_call_and_leave_the_generator_alone
 
 
 def test_unknown_names_list_the_known_ones(tmp_path: Path) -> None:
-    assert MODELS == ("tiny", "random-tiny", "random-wan-1.3b")
-    with pytest.raises(ValueError, match=r"model 'huge' is unknown; allowed: tiny, random-tiny, random-wan-1\.3b, or"):
+    assert MODELS == ("tiny", "tiny-routed", "random-tiny", "random-wan-1.3b")
+    with pytest.raises(
+        ValueError, match=r"model 'huge' is unknown; allowed: tiny, tiny-routed, random-tiny, random-wan-1\.3b, or"
+    ):
         load_model("huge")
     with pytest.raises(ValueError, match="is unknown; allowed: tiny"):
         load_model(tmp_path / "nothing")

@@ -175,7 +175,10 @@ def test_settings_that_cannot_be_are_refused(wrong: dict[str, int], said: str) -
     [
         (["--clips", "9"], "error: clips is 9; allowed: 1 to 4\n"),
         (["--workers", "0"], "error: --workers is 0; allowed: a whole number of at least 1\n"),
-        (["--model", "none"], "error: model 'none' is unknown; allowed: tiny, random-tiny, random-wan-1.3b, or the folder of "),
+        (
+            ["--model", "none"],
+            "error: model 'none' is unknown; allowed: tiny, tiny-routed, random-tiny, random-wan-1.3b, or the folder of ",
+        ),
     ],
 )
 def test_the_command_refuses_in_one_sentence_and_writes_nothing(

@@ -1,12 +1,17 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 import oasis
 from oasis import routings
+from oasis.model import load_model
 from oasis.routings import Routing
 from oasis.suite import verdict
+from oasis.suite.methods import methods
 from oasis.suite.routings import BUDGETS, Routed, choose
+from oasis.suite.settings import Settings
+from oasis.suite.state import Bench
 
 HEADS = Path(oasis.__file__).parent / "assets" / "tiny" / "heads.csv"
 
@@ -32,6 +37,15 @@ def test_rules_are_compared_at_the_cost_of_their_controls(routed: dict[str, Rout
     for ratio in BUDGETS:
         assert routed[f"budget-{ratio}"].ratio <= ratio
     assert all(routed["budget"].kl_total <= each.kl_total for each in routed.values() if each.ratio <= routed["budget"].ratio)
+
+
+def test_the_built_in_model_is_benched_with_its_trained_routed_weights_too(tmp_path: Path) -> None:
+    bench = Bench(Settings(), load_model("tiny"), tmp_path, tmp_path)
+    *_, dense, routed = methods(bench, [])
+    assert (dense.name, routed.name) == ("oasis-tiny-dense", "oasis-tiny-trained-routed")
+    lq = torch.randint(0, 256, (5, 3, 24, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    first, second = (torch.stack(list(method.open()(lq))) for method in (dense, routed))
+    assert first.shape == second.shape == (5, 3, 96, 96) and not torch.equal(first, second)
 
 
 def _row(**changes: object) -> Routing:
