@@ -10,11 +10,12 @@ from torch import Tensor
 
 from oasis import decide, files, profiling, video
 from oasis.ablation.arms import Arm
-from oasis.ablation.request import FRAMES, INCONSISTENT, STANDARD, Request
+from oasis.ablation.request import INCONSISTENT, STANDARD, Request
 from oasis.ablation.variants import Variant, upscaled
 from oasis.data import builtin, degrading
 from oasis.results import Score
 from oasis.suite import judging, outputs
+from oasis.suite.settings import FRAMES
 from oasis.timing import measure
 
 ROUNDS = 5

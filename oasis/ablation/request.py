@@ -5,11 +5,11 @@ from pathlib import Path
 
 from oasis.ablations import Study
 from oasis.data import builtin
+from oasis.suite.settings import FRAMES, Settings
 from oasis.train import stages
 from oasis.train.presets import PRESETS
 from oasis.train.stages import Stage
 
-FRAMES = 17
 STANDARD, INCONSISTENT = "standard", "standard-inconsistent"
 
 
@@ -31,17 +31,18 @@ class Request:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        most = len(builtin.names("test"))
-        if self.clips is not None and not 1 <= self.clips <= most:
-            raise ValueError(f"clips is {self.clips}; allowed: 1 to {most}")
-        if not 2 <= self.frames <= FRAMES:
-            raise ValueError(f"frames is {self.frames}; allowed: 2 to {FRAMES}")
         if self.seeds < 1:
             raise ValueError(f"seeds is {self.seeds}; allowed: at least 1")
+        _ = self.bench  # raises ValueError where a bench would
+
+    @property
+    def bench(self) -> Settings:
+        """What a bench of the same clips is asked."""
+        return Settings(model=self.model, clips=self.clips, frames=self.frames, device=self.device)
 
     def names(self, split: builtin.Split) -> list[str]:
         """Return the built-in clips of a split that are used."""
-        return builtin.names(split)[: self.clips]
+        return self.bench.names(split)
 
     def plan(self) -> tuple[Stage, ...]:
         """Return the stages of every arm."""

@@ -19,6 +19,7 @@ from oasis.data.prepare import prepare_builtin
 from oasis.model import load_model
 from oasis.results import Score
 from oasis.timing import machine
+from oasis.train.shards import Shards
 
 
 def run(request: Request, work: Path, out: Path, *, workers: int) -> None:
@@ -38,7 +39,8 @@ def run(request: Request, work: Path, out: Path, *, workers: int) -> None:
 def _check(request: Request, work: Path) -> None:
     """Note the request in `work`; ValueError if it holds what another one made."""
     stages = [asdict(stage) for stage in request.plan()]
-    said = asdict(request) | {"shards": None, "stages": stages, "weights_sha256": load_model(request.model).weights_sha256}
+    crops = Shards(request.shards).index
+    said = asdict(request) | {"shards": crops, "stages": stages, "weights_sha256": load_model(request.model).weights_sha256}
     mine = json.loads(json.dumps(said))
     path = work / "request.json"
     if path.exists():
@@ -95,6 +97,7 @@ def _about(request: Request) -> dict[str, Any]:
         "torch": torch.__version__,
         "weights_sha256": load_model(request.model).weights_sha256,
         "stages": [asdict(stage) for stage in request.plan()],
+        "crops": Shards(request.shards).index,
         "profiled_on": request.names("train"),
         "judged_on": request.names("test"),
         "frames": request.frames,

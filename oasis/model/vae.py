@@ -57,7 +57,7 @@ class SmallVAE(nn.Module):
 
     The encoder projects groups of 4x8x8 pixels onto their leading principal components; the decoder starts as that
     projection's inverse. The trunk works on the pixels of the LQ clip and starts at zero: it learns what neighbouring pixels
-    and frames say about a pixel, which a transformer of groups is slow to learn. A decoder that sees the LQ clip is the idea
+    and frames say about a pixel. A decoder that sees the LQ clip is the idea
     of FlashVSR's tiny conditional decoder (arXiv 2510.12747).
     """
 
