@@ -17,7 +17,8 @@ STANDARD, INCONSISTENT = "standard", "standard-inconsistent"
 class Request:
     """What to study: `model` is routed and trained on (routing), or trained anew (schedule), by `stages` or the preset's.
 
-    Seeds are 0 to `seeds` - 1. `clips` and `frames` bound the held-out built-in clips that are scored.
+    Seeds are 0 to `seeds` - 1. `clips` and `frames` bound the held-out built-in clips that are scored. `bf16`: matrix products
+    of training in bfloat16, None as the preset says; networks are scored in float32.
     """
 
     study: Study
@@ -29,6 +30,7 @@ class Request:
     clips: int | None = None
     frames: int = FRAMES
     device: str = "cpu"
+    bf16: bool | None = None
 
     def __post_init__(self) -> None:
         if self.seeds < 1:

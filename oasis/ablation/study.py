@@ -19,6 +19,7 @@ from oasis.data.prepare import prepare_builtin
 from oasis.model import load_model
 from oasis.results import Score
 from oasis.timing import machine
+from oasis.train.presets import PRESETS
 from oasis.train.shards import Shards
 
 
@@ -101,5 +102,6 @@ def _about(request: Request) -> dict[str, Any]:
         "profiled_on": request.names("train"),
         "judged_on": request.names("test"),
         "frames": request.frames,
+        "trained_in_bf16": PRESETS[request.preset].bf16 if request.bf16 is None else request.bf16,
         "processor": machine.processor(request.device),
     }

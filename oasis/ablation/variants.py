@@ -62,6 +62,7 @@ def trained(request: Request, arm: Arm, seed: int, work: Path) -> Variant:
         stages=plan,
         schedule=arm.schedule,
         seed=seed,
+        bf16=request.bf16,
         device=request.device,
     )
     save(run.run(settings, place), place / "model", trained=True, dtype=torch.float16)

@@ -29,6 +29,7 @@ def add(commands: "Commands") -> None:
     ablate.add_argument("--frames", metavar="N", type=int, default=17, help="of each clip (%(default)s)")
     ablate.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="variants scored at a time (%(default)s)")
     ablate.add_argument("--device", choices=("cpu", "cuda"), help="where networks run (cuda if there is one)")
+    ablate.add_argument("--precision", choices=("float32", "bf16"), help="of matrix products in training (the preset's)")
     ablate.add_argument("--out", metavar="CSV", type=Path, help="file of rows; figures are drawn beside it (WORK/STUDY.csv)")
 
 
@@ -49,6 +50,7 @@ def _ablate(args: argparse.Namespace) -> None:
         clips=args.clips,
         frames=args.frames,
         device=device(args.device),
+        bf16=None if args.precision is None else args.precision == "bf16",
     )
     study.run(request, args.work, out, workers=at_least_one("--workers", args.workers))
     print(out)

@@ -93,7 +93,9 @@ class SmallVAE(nn.Module):
     def encode(self, clip: Float[Tensor, "b 3 f y x"]) -> Float[Tensor, "b c t h w"]:
         """Return normalised latents of a clip in [-1, 1] of 4k+1 frames, sides multiples of 8."""
         groups = rearrange(unshuffle(clip, LATENT_SCALE), "b p t h w -> b t h w p")
-        return rearrange((groups - self.mean) @ self.basis / self.std, "b t h w c -> b c t h w")
+        # Contiguous, because products with strided groups would copy the basis for each of them.
+        latents = F.linear((groups - self.mean).contiguous(), self.basis.T) / self.std
+        return rearrange(latents, "b t h w c -> b c t h w")
 
     def decode(self, latents: Float[Tensor, "b c t4 h8 w8"], lq: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b 3 f y x"]:
         """Return the clip of normalised latents and of the LQ clip that they were made from, not clamped."""
@@ -108,7 +110,8 @@ class SmallVAE(nn.Module):
 
     def decode_linearly(self, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b 3 f y x"]:
         """Return the clip that projects onto normalised latents: the inverse of `encode` on its span."""
-        groups = rearrange(latents, "b c t h w -> b t h w c") * self.std @ self.basis.T + self.mean
+        scaled = rearrange(latents, "b c t h w -> b t h w c") * self.std
+        groups = F.linear(scaled.contiguous(), self.basis, self.mean)
         return shuffle(rearrange(groups, "b t h w p -> b p t h w"), LATENT_SCALE)
 
 

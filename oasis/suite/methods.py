@@ -15,12 +15,13 @@ from oasis import upscale, weights
 from oasis.methods import MethodCard
 from oasis.model import load_model, packaged_routing
 from oasis.model.oasis import parameter_counts
+from oasis.routing import RoutingTable
 from oasis.suite import single_image
 from oasis.suite.routings import Routed
-from oasis.suite.settings import Settings
 from oasis.suite.state import DENSE, Bench
 
 SCALE = 4
+TRAINED_ROUTED = "tiny-routed"
 PILLOW = "oasis bench, with Pillow's Image.resize"
 FILTERS = {
     "bicubic": ("Bicubic (a = -0.5)", Image.Resampling.BICUBIC),
@@ -48,7 +49,8 @@ def methods(bench: Bench, routed: Sequence[Routed]) -> list[Method]:
     """Return all methods: resampling, single-image networks, our network dense, then routed."""
     single = [_single_image(name, bench.settings.device) for name in single_image.NETWORKS]
     ours = [_ours(bench, each) for each in (None, *routed)]
-    return [*map(_resampling, FILTERS), *single, *ours, *(_trained_routed(bench) if bench.settings.model == "tiny" else ())]
+    trained = [_trained_routed(bench)] if bench.settings.model == "tiny" else []
+    return [*map(_resampling, FILTERS), *single, *ours, *trained]
 
 
 def opened(chosen: Sequence[Method]) -> tuple[dict[str, Upscale], dict[str, weights.Missing]]:
@@ -108,42 +110,39 @@ def _single_image(name: str, device: str) -> Method:
 
 def _ours(bench: Bench, routed: Routed | None) -> Method:
     trained = "A tiny demonstrator, no rival to published methods." if bench.loaded.trained else "RANDOM WEIGHTS."
-    variant = DENSE if routed is None else routed.name
+    model = bench.settings.model
+    if routed is None:
+        return _network(bench, DENSE, trained, model)
+    control = " (control)" if routed.control else ""
+    return _network(bench, routed.name, f"{trained} Routed by {routed.rule}.", model, table=routed.table, control=control)
+
+
+def _trained_routed(bench: Bench) -> Method:
+    """Return our network with the weights that were trained on with a routing, on that routing."""
+    rule = packaged_routing(TRAINED_ROUTED).rule
+    note = (
+        f"A tiny demonstrator, trained on with a routing by {rule['name']} at {rule['attention_flops_ratio']:.2f} of dense "
+        "attention FLOPs; the weights of the other routings were not."
+    )
+    return _network(bench, "trained-routed", note, TRAINED_ROUTED)
+
+
+def _network(
+    bench: Bench, variant: str, note: str, model: str, *, table: RoutingTable | None = None, control: str = ""
+) -> Method:
     card = MethodCard(
         name=bench.variant(variant),
-        title=f"{bench.model} {variant}{' (control)' if routed and routed.control else ''}",
+        title=f"{bench.model} {variant}{control}",
         venue="",
         link="",
         parameters=parameter_counts(bench.loaded.model)["total"],
         kind="ours",
         ran_by="oasis bench, by oasis.upscale",
-        note=trained if routed is None else f"{trained} Routed by {routed.rule}.",
-    )
-    return Method(card=card, backend="folded", open=partial(_network, bench.settings, routed))
-
-
-def _trained_routed(bench: Bench) -> Iterator[Method]:
-    """Yield our network with the weights that were trained on with a routing, on that routing."""
-    rule = packaged_routing("tiny-routed").rule
-    card = MethodCard(
-        name=bench.variant("trained-routed"),
-        title=f"{bench.model} trained routed",
-        venue="",
-        link="",
-        parameters=parameter_counts(bench.loaded.model)["total"],
-        kind="ours",
-        ran_by="oasis bench, by oasis.upscale",
-        note=f"A tiny demonstrator, trained on with a routing by {rule['name']} at {rule['attention_flops_ratio']:.2f} of dense"
-        " attention FLOPs; the weights of the other routings were not.",
+        note=note,
     )
 
     def open_() -> Upscale:
-        network = load_model("tiny-routed").model.to(bench.settings.device)
+        network = load_model(model, table).model.to(bench.settings.device)
         return lambda frames: (frame.cpu() for frame in upscale.upscale(network, frames, upscale.Tiling()))
 
-    yield Method(card=card, backend="folded", open=open_)
-
-
-def _network(settings: Settings, routed: Routed | None) -> Upscale:
-    network = load_model(settings.model, None if routed is None else routed.table).model.to(settings.device)
-    return lambda frames: (frame.cpu() for frame in upscale.upscale(network, frames, upscale.Tiling()))
+    return Method(card=card, backend="folded", open=open_)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from oasis import files
+from oasis.model import MODELS, load_model
 from oasis.model.checkpoint import WEIGHTS
 from oasis.model.oasis import Oasis
 from oasis.train import record, stages, state
@@ -145,7 +146,9 @@ def _recorded(settings: Settings, plan: tuple[Stage, ...], source: Source) -> di
     for name in ("routing", "backbone", "vae"):
         path = said[name]
         said[name] = None if path is None else files.sha256(path)
-    if settings.start is not None and Path(settings.start).is_dir():
+    if settings.start in MODELS:  # a name, also where a folder is called the same; other versions give it other weights
+        said["start"] = load_model(settings.start).weights_sha256
+    elif settings.start is not None and Path(settings.start).is_dir():
         said["start"] = files.sha256(Path(settings.start) / WEIGHTS)
     said["stages"] = [asdict(stage) for stage in plan]
     if Path(settings.features).is_file():

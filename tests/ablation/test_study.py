@@ -74,12 +74,16 @@ def test_routings_are_scored_before_and_after_training(
 def test_schedules_start_anew_and_meet_both_kinds_of_clips(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     every = arms.schedules
     monkeypatch.setattr(arms, "schedules", lambda: [a for a in every() if a.name in ("constant", "reversed")])
-    assert ablate(place, "schedule", "--out", str(place / "rows.csv")) == 0
-    rows, _ = ablations.read(place / "rows.csv")
+    assert ablate(place, "schedule", "--precision", "bf16", "--out", str(place / "rows.csv")) == 0
+    rows, about = ablations.read(place / "rows.csv")
     assert [(row.arm, row.lq, row.seed) for row in rows[::2]] == [
         (arm, lq, 0) for arm in ("constant", "reversed") for lq in ("standard", "standard-inconsistent")
     ]
     assert rows[0].value != rows[2].value and {row.steps for row in rows} == {2}
+    assert (
+        about["trained_in_bf16"]
+        and json.loads((place / "work/trained/reversed-seed-0/run.json").read_text())["settings"]["bf16"]
+    )
     assert (place / "rows-standard-inconsistent.svg").exists()
 
 

@@ -71,6 +71,17 @@ def test_a_trained_model_goes_on_dense_or_routed_and_says_how(tmp_path: Path, sh
     assert said["crops"]["counts"] == {"5x32x32": 4} and said["schedule"]["name"] == "progressive" and said["seed"] == 2026
 
 
+def test_a_start_is_known_by_its_weights_also_beside_a_folder_of_its_name(
+    tmp_path: Path, shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tiny").mkdir()
+    monkeypatch.chdir(tmp_path)
+    run(settings(tmp_path, shards), Path("out"))
+    assert record.read(tmp_path / "out")["settings"]["start"] == load_model("tiny").weights_sha256
+    with pytest.raises(ValueError, match="model 'huge' is unknown"):
+        run(settings(tmp_path, shards, start="huge"), Path("other"))
+
+
 def test_a_stage_may_follow_the_motion_of_clips(tmp_path: Path, shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "moved").mkdir()  # `settings` writes a plan of its own
     stages = plan(tmp_path / "moved", losses={"pixel": 1.0, "warped": 0.5})
