@@ -46,10 +46,9 @@ def differences(rows: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     found = []
     rows = rows.assign(trained=(rows["steps"] > 0).astype(int), seed=rows["seed"].fillna(-1).astype(int))
     for (study, lq, measure, trained), part in rows.groupby(["study", "lq", "measure", "trained"], sort=False):
-        sign = 1 if measures.find(str(measure)).better == "higher" else -1
-        values = part.pivot_table(index=["clip", "seed"], columns="arm", values="value")
+        values = _goodness(part.pivot_table(index=["clip", "seed"], columns="arm", values="value"), str(measure))
         for arm, own in part.groupby("arm", sort=False):
-            by_clip = sign * (values[arm] - values[REFERENCE[str(study)]]).unstack("seed").to_numpy()
+            by_clip = (values[arm] - values[REFERENCE[str(study)]]).unstack("seed").to_numpy()
             draws = np.random.default_rng(seed).integers(len(by_clip), size=(RESAMPLES, len(by_clip)))
             low, high = np.quantile(by_clip.mean(axis=1)[draws].mean(axis=1), [0.025, 0.975])
             found.append(
@@ -72,6 +71,14 @@ def differences(rows: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(found)
+
+
+def _goodness(values: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Return values of a measure as numbers that are higher where they are better."""
+    better = measures.find(measure).better
+    if better in ("zero", "one"):
+        return -(values - {"zero": 0, "one": 1}[better]).abs()
+    return values if better == "higher" else -values
 
 
 @matplotlib.rc_context(STYLE)

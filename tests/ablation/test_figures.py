@@ -48,6 +48,13 @@ def test_differences_are_paired_by_clip_and_seed_and_positive_where_better(measu
     assert (before["clips"], before["seeds"], after["seeds"]) == (2, 1, 2)
 
 
+def test_measures_that_are_best_at_zero_count_by_their_distance_to_it() -> None:
+    table = pd.DataFrame(rows("ewarp_excess@true-flow-x1000"))
+    table["value"] = table["arm"].map({"dense": 2.0, "random-0": -3.0})
+    found = differences(table).set_index(["arm", "trained"])
+    assert found.loc[("random-0", 0), "difference"] == found.loc[("random-0", 1), "difference"] == -1
+
+
 def test_rows_come_back_and_pictures_are_equal_each_time(tmp_path: Path) -> None:
     path = tmp_path / "routing.csv"
     ablations.write(path, rows(), {"frames": 5})
