@@ -1,6 +1,7 @@
-"""Files that are whole or absent: write to a temporary name, then rename."""
+"""Files that are whole or absent: write to a temporary name, then rename; and folders that one program writes at a time."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -56,6 +57,17 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other programs that ask for it out of a folder; ValueError if one is there. The hold ends with the program."""
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"{folder}: another program is writing here; wait for it, or name another folder") from error
+        yield
 
 
 def sha256(path: Path) -> str:

@@ -4,6 +4,8 @@ import errno
 import hashlib
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -114,6 +116,21 @@ def test_what_is_no_folder_is_kept(tmp_path):
         (temporary / "heads.csv").write_text("rows")
     assert target.read_text() == "a file"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_is_for_one_program_until_it_ends(tmp_path):
+    said = f"from pathlib import Path; from oasis import files; hold = files.alone(Path({str(tmp_path)!r})); hold.__enter__(); "
+    holder = subprocess.Popen(
+        [sys.executable, "-c", said + "print(1, flush=True); input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout.readline() == b"1\n"
+    with pytest.raises(ValueError, match="another program is writing here"), files.alone(tmp_path):
+        pass
+    holder.kill()
+    holder.communicate()
+    for _ in range(2):
+        with files.alone(tmp_path), pytest.raises(ValueError, match="another program"), files.alone(tmp_path):
+            pass
 
 
 def test_sha256_of_known_bytes(tmp_path):

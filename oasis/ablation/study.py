@@ -25,7 +25,13 @@ from oasis.train.shards import Shards
 
 def run(request: Request, work: Path, out: Path, *, workers: int) -> None:
     """Train and score all arms and write their rows to `out`; a stopped run goes on from what `work` keeps."""
-    _check(request, work)
+    work.mkdir(parents=True, exist_ok=True)
+    with files.alone(work):
+        _check(request, work)
+        ablations.write(out, _studied(request, work, workers), _about(request))
+
+
+def _studied(request: Request, work: Path, workers: int) -> Iterator[Ablation]:
     for split in ("train", "test"):
         prepare_builtin(work / split, dataset=f"builtin-{split}", names=request.names(split))
     chosen = _arms(request, work)
@@ -34,7 +40,7 @@ def run(request: Request, work: Path, out: Path, *, workers: int) -> None:
     variants += [trained(request, arm, seed, work) for seed in range(request.seeds) for arm in chosen]
     scores = {lq: judged.scores(request, variants, lq, work, workers) for lq in request.degradations()}
     seconds = judged.seconds(request, chosen, work) if routing else {}
-    ablations.write(out, _rows(request, variants, scores, seconds, work), _about(request))
+    yield from _rows(request, variants, scores, seconds, work)
 
 
 def _check(request: Request, work: Path) -> None:
@@ -49,7 +55,6 @@ def _check(request: Request, work: Path) -> None:
         other = sorted(name for name in mine if found.get(name) != mine[name])
         if other:
             raise ValueError(f"{work}: an ablation with other {', '.join(other)} left this; remove the folder or name another")
-    work.mkdir(parents=True, exist_ok=True)
     files.write_text(path, json.dumps(mine, indent=1) + "\n")
 
 

@@ -1,6 +1,7 @@
 """A training run from its settings: crops, start, stages; resumed where it was interrupted."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -78,7 +79,7 @@ def run(settings: Settings, folder: Path) -> Oasis:
     source = _source(settings, preset, moving=stages.moving(plan))
     source.check([size for stage in plan for size in stage.sizes])
     folder.mkdir(parents=True, exist_ok=True)
-    with processes(settings.device, settings.parallel) as own:
+    with processes(settings.device, settings.parallel) as own, files.alone(folder) if own.first else nullcontext():
         if own.first:
             said = _recorded(settings, plan, source) | {"schedule": asdict(schedule), "bf16": bf16}
             record.write_or_compare(folder, said, device=settings.device, processes=own.world)

@@ -82,6 +82,13 @@ def test_a_start_is_known_by_its_weights_also_beside_a_folder_of_its_name(
         run(settings(tmp_path, shards, start="huge"), Path("other"))
 
 
+def test_a_folder_in_which_another_run_trains_is_refused(tmp_path: Path, shards: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with files.alone(tmp_path / "out"), pytest.raises(ValueError, match="another program is writing here"):
+        run(settings(tmp_path, shards), tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
+
+
 def test_a_stage_may_follow_the_motion_of_clips(tmp_path: Path, shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "moved").mkdir()  # `settings` writes a plan of its own
     stages = plan(tmp_path / "moved", losses={"pixel": 1.0, "warped": 0.5})
