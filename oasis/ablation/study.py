@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 import oasis
 from oasis import ablations, files
@@ -38,7 +39,7 @@ def _studied(request: Request, work: Path, workers: int) -> Iterator[Ablation]:
     routing = request.study == "routing"
     variants = [Variant(arm=arm, seed=None, model=request.model) for arm in chosen if routing]
     variants += [trained(request, arm, seed, work) for seed in range(request.seeds) for arm in chosen]
-    scores = {lq: judged.scores(request, variants, lq, work, workers) for lq in request.degradations()}
+    scores = {lq: _measured(judged.scores(request, variants, lq, work, workers)) for lq in request.degradations()}
     seconds = judged.seconds(request, chosen, work) if routing else {}
     yield from _rows(request, variants, scores, seconds, work)
 
@@ -62,6 +63,15 @@ def _arms(request: Request, work: Path) -> list[Arm]:
     if request.study == "schedule":
         return arms.schedules()
     return arms.routings(judged.profiled(request, request.model, work / "heads", work))
+
+
+def _measured(scores: Mapping[str, Sequence[Score]]) -> dict[str, list[Score]]:
+    """Return the scores without measures that no variant has on any clip, as of exact motion with some frames alone."""
+    known = {score.measure for found in scores.values() for score in found if score.value is not None}
+    lost = {score.measure: score.reason for found in scores.values() for score in found if score.measure not in known}
+    for measure, reason in lost.items():
+        tqdm.write(f"ablation: no rows of {measure}: {reason}")
+    return {name: [score for score in found if score.measure in known] for name, found in scores.items()}
 
 
 def _rows(

@@ -34,7 +34,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     clip = builtin.make("coffee-turn", frames=6, height=64, width=64)
     shards.write(tmp_path / "shards", Clips({clip.name: clip.hr}, "moderate"), [CropSize(**SIZE)], 40, seed=0)
     (tmp_path / "plan.json").write_text(json.dumps([STAGE]))
-    monkeypatch.setattr(judging, "METRICS", "psnr@y,ssim@y")
+    monkeypatch.setattr(judging, "METRICS", "psnr@y,ssim@y,ewarp@true-flow-x1000")  # the last not with some frames of a clip
     monkeypatch.setattr(judged, "ROUNDS", 1)
     monkeypatch.setattr(builtin, "make", functools.cache(builtin.make))
     return tmp_path
@@ -62,7 +62,8 @@ def test_routings_are_scored_before_and_after_training(
     assert about["judged_on"] == ["chelsea-zoom"] and about["profiled_on"] == ["astronaut-zoom"]
     trained = load_model(place / "work" / "trained" / "uniform-frame-seed-0" / "model")
     assert trained.trained and trained.weights_sha256 != load_model("tiny").weights_sha256
-    assert str(place / "work" / "routing-kl.png") in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert str(place / "work" / "routing-kl.png") in printed and "no rows of ewarp@true-flow-x1000: chelsea-zoom" in printed
 
     before = (place / "work" / "routing.csv").read_bytes()
     assert ablate(place, "routing") == 0
