@@ -99,11 +99,12 @@ def compared(table: pd.DataFrame, lq: str) -> Figure:
         axis.set_title(name, fontsize=9)
         axis.set_yticks(range(len(arms)), arms)
         axis.tick_params(labelsize=8)
+        axis.locator_params(axis="x", nbins=3)
     figure.axes[0].invert_yaxis()
     reference = REFERENCE[str(table["study"].iloc[0])]
+    shapes = "hollow: before training, full: after; " if len(set(table["trained"])) == 2 else ""
     figure.suptitle(
-        f"Difference to {reference} on {lq} clips, right is better, 95 % intervals over clips\n"
-        "hollow: before training, full: after; orange: controls",
+        f"Difference to {reference} on {lq} clips, right is better, 95 % intervals over clips\n{shapes}orange: controls",
         fontsize=9,
     )
     return figure
