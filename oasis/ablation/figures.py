@@ -116,11 +116,14 @@ def against_kl(table: pd.DataFrame, measure: str = "psnr@y") -> Figure:
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     for axis, trained in zip(figure.subplots(1, 2, sharey=True), (0, 1), strict=True):
         part = table[(table["measure"] == measure) & (table["trained"] == trained) & (table["kl_total"] > 0)]
-        for row in part.to_dict("records"):
-            axis.plot(row["kl_total"], row["difference"], "o", color="C1" if row["control"] else "C0", markersize=5)
-            axis.annotate(
-                row["arm"], (row["kl_total"], row["difference"]), fontsize=7, xytext=(4, 3), textcoords="offset points"
-            )
+        middle = part["kl_total"].agg(["min", "max"]).mean()
+        for number, row in enumerate(part.sort_values("kl_total").to_dict("records")):
+            place = (row["kl_total"], row["difference"])
+            axis.plot(*place, "o", color="C1" if row["control"] else "C0", markersize=5)
+            left = place[0] > middle  # labels stay inside the axes, and those of near points lie above and below in turn
+            offset = (-5 if left else 5, 3 if number % 2 else -8)
+            side = "right" if left else "left"
+            axis.annotate(row["arm"], place, fontsize=7, xytext=offset, textcoords="offset points", horizontalalignment=side)
         axis.axhline(0, color="0.6", linewidth=0.8)
         axis.set_title("after training" if trained else "before training", fontsize=9)
         axis.set_xlabel("KL of the routing, summed over heads (nats)", fontsize=8)
