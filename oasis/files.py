@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 
 @contextlib.contextmanager
@@ -67,7 +68,23 @@ def alone(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ValueError(f"{folder}: another program is writing here; wait for it, or name another folder") from error
-        yield
+        _held.add(file)
+        try:
+            yield
+        finally:
+            _held.discard(file)
+
+
+_held: set[TextIO] = set()
+
+
+def _let_go_in_worker() -> None:
+    """Close a forked worker's copies: a lock lasts until its last copy is closed, and workers outlive a killed parent."""
+    for file in _held:
+        file.close()
+
+
+os.register_at_fork(after_in_child=_let_go_in_worker)
 
 
 def sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -131,6 +132,29 @@ def test_a_folder_is_for_one_program_until_it_ends(tmp_path):
     for _ in range(2):
         with files.alone(tmp_path), pytest.raises(ValueError, match="another program"), files.alone(tmp_path):
             pass
+
+
+def test_a_folder_is_free_when_its_program_was_killed_though_a_forked_worker_lives(tmp_path):
+    code = (
+        "import os, sys, time; from pathlib import Path; from oasis import files\n"
+        f"with files.alone(Path({str(tmp_path)!r})):\n"
+        "    worker = os.fork()\n"
+        "    if worker: print(worker, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    worker = int(holder.stdout.readline())
+    try:
+        with pytest.raises(ValueError, match="another program is writing here"), files.alone(tmp_path):
+            pass
+        holder.kill()
+        holder.wait()
+        os.kill(worker, 0)  # it lives
+        with files.alone(tmp_path):
+            pass
+    finally:
+        os.kill(worker, signal.SIGKILL)
+        holder.stdout.close()
 
 
 def test_sha256_of_known_bytes(tmp_path):
