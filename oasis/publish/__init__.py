@@ -41,6 +41,7 @@ def publish(
     scored = scores.score(
         {
             "bicubic": scores.bicubic,
+            "in-band": scores.in_band,
             "dense": scores.by_model(load_model(folder).model.to(device)),
             "routed": scores.by_model(load_model(folder, table).model.to(device)),
         },

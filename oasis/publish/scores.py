@@ -17,6 +17,7 @@ from oasis.data import builtin
 from oasis.data.clips import as_tensor
 from oasis.metrics import perceptual, pixel
 from oasis.model.oasis import Oasis
+from oasis.publish import limit
 from oasis.train.corpus import reduce_by_2
 
 SEGMENT = 17
@@ -55,26 +56,31 @@ def held_out(real: Path | None) -> Iterator[Pair]:
             yield Pair(group="real", name=f"{path.stem}-{start}", lq=as_tensor(lq), hr=as_tensor(hr))
 
 
-def score(methods: Mapping[str, Callable[[Tensor], Tensor]], pairs: Sequence[Pair]) -> pd.DataFrame:
-    """Return rows (group, clip, method, measure, value) of methods that map LQ frames to HR frames."""
+def score(methods: Mapping[str, Callable[[Pair], Tensor]], pairs: Sequence[Pair]) -> pd.DataFrame:
+    """Return rows (group, clip, method, measure, value) of methods that give HR frames; only a limit looks at a pair's own."""
     measures = {"psnr_y": pixel.psnr_y, **{name: perceptual.scorer(name) for name in perceptual.WITHOUT_WEIGHTS}}
     return pd.DataFrame(
         {"group": pair.group, "clip": pair.name, "method": name, "measure": measure, "value": compare(output, pair.hr)}
         for pair in pairs
         for name, method in methods.items()
-        for output in [method(pair.lq)]
+        for output in [method(pair)]
         for measure, compare in measures.items()
     )
 
 
-def bicubic(lq: UInt8[Tensor, "t 3 h w"]) -> UInt8[Tensor, "t 3 y x"]:
+def bicubic(pair: Pair) -> UInt8[Tensor, "t 3 y x"]:
     """Upscale by 4 with the bicubic filter (a = -0.75, torch's), pixel centres aligned as areas."""
-    return video.from_network(F.interpolate(video.to_network(lq), scale_factor=4, mode="bicubic"))
+    return video.from_network(F.interpolate(video.to_network(pair.lq), scale_factor=4, mode="bicubic"))
 
 
-def by_model(model: Oasis) -> Callable[[Tensor], Tensor]:
-    """Return the model as a function of LQ frames, with the tiles that `oasis upscale` uses."""
-    return lambda lq: torch.stack(list(upscale.upscale(model, lq, upscale.Tiling())))
+def in_band(pair: Pair) -> UInt8[Tensor, "t 3 y x"]:
+    """Return bicubic frames with all their errors corrected that the LQ grid can hold: a limit, not a method."""
+    return limit.in_band(bicubic(pair), pair.hr, scale=4)
+
+
+def by_model(model: Oasis) -> Callable[[Pair], Tensor]:
+    """Return the model as a method, with the tiles that `oasis upscale` uses."""
+    return lambda pair: torch.stack(list(upscale.upscale(model, pair.lq, upscale.Tiling())))
 
 
 def gains(scores: pd.DataFrame, method: str, baseline: str = "bicubic", seed: int = 0) -> pd.DataFrame:

@@ -32,11 +32,12 @@ def test_every_field_of_the_card_is_filled(scores: pd.DataFrame, tmp_path: Path,
     log = tmp_path / "log.csv"
     log.write_text("stage,step,seconds\nlatent,0,1\nlatent,10,7200\npixel,0,1800\n")
     routed = scores[scores["method"] == "dense"].assign(method="routed")
+    limit = scores[scores["method"] == "dense"].assign(method="in-band", value=lambda rows: rows["value"] + 1)
     table = RoutingTable(
         model="m", weights_sha256="f" * 64, patterns={"G": GLOBAL}, layers=("GG",), rule={"attention_flops_ratio": 1.0}
     )
     text = card.text(
-        scores=pd.concat([scores, routed]),
+        scores=pd.concat([scores, routed, limit]),
         share=0.25,
         table=table,
         hours=card.hours(log),
@@ -71,5 +72,6 @@ def test_every_field_of_the_card_is_filled(scores: pd.DataFrame, tmp_path: Path,
         "f" * 64,
     ):
         assert stated in " ".join(text.split())
+    assert "| in-band against bicubic | real | psnr_y | 25.0000 | 27.5000 | +2.5000 | +2.0000 .. +3.0000 | 2 of 2 |" in text
     assert "+1.5000 | +1.0000 .. +2.0000 | 2 of 2" in text and "25 % of the heads" in text
     assert "{" not in text and "}" not in text
