@@ -15,7 +15,9 @@ def in_band(upscaled: UInt8[Tensor, "t 3 y x"], hr: UInt8[Tensor, "t 3 y x"], sc
     """
     y, x = hr.shape[-2:]
     if upscaled.shape != hr.shape or y % scale or x % scale:
-        raise ValueError(f"frames {tuple(upscaled.shape)} and {tuple(hr.shape)} must be equal in shape and multiples of {scale}")
+        raise ValueError(
+            f"frames {tuple(upscaled.shape)} and {tuple(hr.shape)} must be equal in shape and multiples of {scale}"
+        )
     frames = []
     for have, want in zip(upscaled, hr, strict=True):  # frame by frame, for memory
         error = dctn(want.double().numpy() - have.double().numpy(), axes=(-2, -1), norm="ortho")
