@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from oasis import profiling
+from oasis import files, profiling
 from oasis.data import builtin
 from oasis.data.prepare import prepare_builtin
 from oasis.model import load_model
@@ -32,10 +32,18 @@ def run(settings: Settings, out: Path, work: Path, *, workers: int) -> Done:
     """Run everything.
 
     `out` receives results/, methods/, frames/, and the report that `oasis report` makes of them; `work` keeps clips, head
-    statistics, routings, outputs and scores, from which a stopped run goes on. ValueError if `work` has other settings.
+    statistics, routings, outputs and scores, from which a stopped run goes on. ValueError if `work` has other settings, or
+    if another bench is at work there.
     """
     bench = Bench(settings, load_model(settings.model), out, work)
-    settings.check(work, bench.loaded.weights_sha256)
+    work.mkdir(parents=True, exist_ok=True)
+    with files.alone(work):
+        settings.check(work, bench.loaded.weights_sha256)
+        return _run(bench, workers)
+
+
+def _run(bench: Bench, workers: int) -> Done:
+    work, out = bench.work, bench.out
     with bench.step("clips"):
         clips = _clips(bench)
     with bench.step("heads"):

@@ -57,5 +57,4 @@ class Settings:
                 raise ValueError(f"{path}: not the settings of a bench ({error})") from error
             if other:
                 raise ValueError(f"{work}: a bench with {'; '.join(other)} left this; remove the folder or name another")
-        work.mkdir(parents=True, exist_ok=True)
         files.write_text(path, json.dumps(mine, indent=1) + "\n")

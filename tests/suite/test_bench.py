@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oasis import costs, methods, results, routings, timings, video
+from oasis import costs, files, methods, results, routings, timings, video
 from oasis.cli import main
 from oasis.data import builtin
 from oasis.suite import bench, judging
@@ -160,6 +160,11 @@ def test_a_folder_of_another_bench_is_refused(ran: Ran) -> None:
     other = Settings(model=ran.settings.model, clips=1, frames=FRAMES + 1)
     with pytest.raises(ValueError, match="a bench with frames 5, not 6 left this; remove the folder or name another"):
         bench.run(other, ran.out, ran.work, workers=1)
+
+
+def test_a_folder_where_a_bench_is_at_work_is_refused(ran: Ran) -> None:
+    with files.alone(ran.work), pytest.raises(ValueError, match="another program is writing here"):
+        ran.again()
 
 
 @pytest.mark.parametrize(
