@@ -1,7 +1,9 @@
 """A clip on disk <-> a tensor; the only place for codecs, colour matrices, ranges and channel order.
 
 `reading` is what others use: it takes frames from `containers` (files) or `folders` (of PNG) and their colours from
-`colour`. `matroska` and `ffv1` check the checksums that FFmpeg does not.
+`colour`. `matroska` and `ffv1` check the checksums that FFmpeg does not. `source` and `target` are what a long run uses:
+any video in, with its times, tags and other streams (`orientation`, `carried`), and the same out (`encoders`, `segments`,
+`joining`).
 """
 
 import torch
@@ -11,6 +13,8 @@ from torch import Tensor
 
 from oasis.video.colour import Colour
 from oasis.video.reading import FPS, Clip, Info, arrays, count, info, read, stream
+from oasis.video.source import Frame, Source, Tags, describe
+from oasis.video.target import Target, join, segment_frames, write_segment
 from oasis.video.writing import write
 
 __all__ = [
@@ -19,15 +23,23 @@ __all__ = [
     "Clip",
     "Colorspace",
     "Colour",
+    "Frame",
     "Info",
+    "Source",
+    "Tags",
+    "Target",
     "arrays",
     "count",
+    "describe",
     "from_network",
     "info",
+    "join",
     "read",
+    "segment_frames",
     "stream",
     "to_network",
     "write",
+    "write_segment",
 ]
 
 SUFFIXES = (".264", ".avi", ".h264", ".m4v", ".mkv", ".mov", ".mp4", ".webm")

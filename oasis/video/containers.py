@@ -38,11 +38,11 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise ValueError(f"{path}: not a video, or damaged or cut off ({error.strerror})") from error
 
 
-def decoded(path: Path) -> Iterator[VideoFrame]:
-    """Yield the frames of a file, in order of display.
+def decoded(path: Path, *, turned: bool = False) -> Iterator[VideoFrame]:
+    """Yield the frames of a file, in order of display, as they are stored.
 
-    ValueError, with the path in it, where the file is damaged or cut off, changes its size or pixel format, or is to be
-    turned for display; and at the end if frames are missing.
+    ValueError, with the path in it, where the file is damaged or cut off, changes its size or pixel format, or, unless
+    `turned`, is to be turned for display; and at the end if frames are missing.
     """
     with opened(path) as (container, video):
         # Frame threads are faster but lose errors: damaged frames near the end of a clip would vanish in silence.
@@ -51,7 +51,7 @@ def decoded(path: Path) -> Iterator[VideoFrame]:
         count = hidden = 0
         end = Fraction(0)
         shape = None
-        for packet in _packets(path, container, video):
+        for packet in packets(path, container, video):
             hidden += packet.is_discard  # an edit list may cut frames away
             try:
                 frames = packet.decode()
@@ -63,7 +63,7 @@ def decoded(path: Path) -> Iterator[VideoFrame]:
                     raise ValueError(f"{path}: damaged or cut off at frame {count}")
                 if shape != _shape(frame):
                     raise ValueError(f"{path}: damaged, or two clips: {shape} before frame {count}, then {_shape(frame)}")
-                if not _upright(frame):
+                if not turned and not _upright(frame):
                     raise ValueError(f"{path}: to be turned or mirrored for display; store its frames upright")
                 if frame.pts is not None and frame.time_base is not None:
                     end = max(end, frame.time_base * (frame.pts + frame.duration))
@@ -110,7 +110,7 @@ def _video(path: Path, container: InputContainer) -> VideoStream:
     return videos[0]
 
 
-def _packets(path: Path, container: InputContainer, video: VideoStream) -> Iterator[av.Packet]:
+def packets(path: Path, container: InputContainer, video: VideoStream) -> Iterator[av.Packet]:
     """Yield the packets of a video; ValueError where their container or a checksum says that one is damaged."""
     protected = set()
     for number, packet in enumerate(container.demux(video)):
@@ -125,13 +125,22 @@ def _shape(frame: VideoFrame) -> str:
     return f"{frame.width}x{frame.height} {frame.format.name}"
 
 
-def _upright(frame: VideoFrame) -> bool:
-    """Return whether the 3x3 matrix in whole numbers, by which a player places the picture, neither turns nor mirrors it."""
+def placement(frame: VideoFrame) -> tuple[int, int, int, int]:
+    """Return by how much a player moves a pixel's right neighbour right and down, then the neighbour below right and down.
+
+    In units of 2**-16 pixels, from the 3x3 matrix that containers store; (1, 0, 0, 1) where there is none.
+    """
     # `frame.side_data` would refer back to the frame, which then waits, with its pixels, for the garbage collector.
     matrix: Any = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # PyAV's stub has no arguments
     if matrix is None:
-        return True
-    right, down_right, _, right_down, down = np.frombuffer(matrix, np.int32)[:5]
+        return 1, 0, 0, 1
+    right, down_right, _, right_down, down = np.frombuffer(matrix, np.int32)[:5].tolist()
+    return right, down_right, right_down, down
+
+
+def _upright(frame: VideoFrame) -> bool:
+    """Return whether a player neither turns nor mirrors the picture."""
+    right, down_right, right_down, down = placement(frame)
     return right > 0 and down > 0 and down_right == right_down == 0
 
 
