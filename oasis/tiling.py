@@ -7,6 +7,8 @@ from itertools import pairwise
 from oasis.configs import SPATIAL_STRIDE, TEMPORAL_STRIDE
 from oasis.grid import Grid
 
+_LEAST = 16
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tiling:
@@ -35,6 +37,20 @@ class Tiling:
         """Return tiles of this size that share the usual 4 frames and 8 pixels, or a quarter of a side if that is less."""
         shared = {"overlap_frames": min(4, frames // 4), "overlap": min(8, height // 4, width // 4)}
         return cls(frames=frames, height=height, width=width, **shared)
+
+    def smaller(self) -> "Tiling | None":
+        """Return tiles of half the longer side and as many frames, None if both sides are at their least, 16 pixels."""
+        height, width = self.height, self.width
+        if max(height, width) <= _LEAST:
+            return None
+        half = max(_LEAST, max(height, width) // 2)
+        height, width = (half, width) if height > width else (height, half)
+        overlap = min(self.overlap, height // 4, width // 4)
+        return Tiling(frames=self.frames, height=height, width=width, overlap_frames=self.overlap_frames, overlap=overlap)
+
+    def __str__(self) -> str:
+        """The size of a tile as `--tile` takes it."""
+        return f"{self.frames}x{self.height}x{self.width}"
 
     def calls(self, size: tuple[int, int, int]) -> Counter[tuple[int, int, int]]:
         """Return the sizes (t, h, w) of all calls of the network that a clip of this size takes, and how many of each."""

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from little import moving, network
 
-from oasis import upscale as module
 from oasis import video
 from oasis.model import build
 from oasis.routing import FRAME, GLOBAL, RoutingTable
 from oasis.upscale import Tiling, starts, upscale
+from oasis.upscale.frames import upscale_chunk
 
 ANY_TILING = st.builds(
     lambda frames, height, width, part, piece: Tiling(
@@ -62,7 +62,7 @@ def test_tiles_join_to_rounding(tiling, h, w):
     lq = torch.rand(1, 3, 2, h, w, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     model = Nearest()
     # A weighted mean of at most 4 x 4 equal numbers: a few dozen roundings.
-    torch.testing.assert_close(module._upscale_chunk(model, lq, tiling), model(lq), rtol=0, atol=64 * 2**-53)
+    torch.testing.assert_close(upscale_chunk(model, lq, tiling), model(lq), rtol=0, atol=64 * 2**-53)
 
 
 @settings(max_examples=200, deadline=None)
@@ -87,7 +87,7 @@ def test_neighbouring_outputs_are_mixed_by_weights_that_rise_linearly():
     tiling = Tiling(frames=3, height=3, width=3, overlap_frames=1, overlap=1)
     chunks = run(Counting(1), black, tiling)[:, 0, 0, 0]
     assert chunks.tolist() == [128, 128, round(127.5 * 1.5), 255, 255]
-    across = module._upscale_chunk(Counting(1), torch.zeros(1, 3, 1, 1, 5), tiling)[0, 0, 0, 0]
+    across = upscale_chunk(Counting(1), torch.zeros(1, 3, 1, 1, 5), tiling)[0, 0, 0, 0]
     assert across.tolist() == [0, 0, 0.5, 1, 1]
 
 

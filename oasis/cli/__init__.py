@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from oasis import __version__
-from oasis.cli import ablating, benching, costing, datasets, degrading, heads, networks, reporting, scoring, training
+from oasis.cli import ablating, benching, costing, datasets, degrading, heads, networks, reporting, scoring, training, upscaling
 from oasis.cli.options import Parser, command, status_of
 
 
@@ -26,6 +26,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"oasis-vsr {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     heads.add(commands)
+    upscaling.add(commands)
     networks.add(commands)
     training.add(commands)
     degrading.add(commands)

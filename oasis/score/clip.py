@@ -11,14 +11,13 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from tqdm import tqdm
 
-from oasis import measures, metrics, video
+from oasis import cuts, measures, metrics, video
 from oasis.align import gate, policy
 from oasis.align.policy import Fit, Policy, Size
 from oasis.data import builtin
 from oasis.data.hashes import Hashed
 from oasis.metrics.frames import Frame
 from oasis.metrics.meter import Result, Setting, TrueFlow, Unavailable
-from oasis.score import cuts
 from oasis.score.job import ClipFacts, ClipJob, ClipScores, Value
 
 

@@ -11,7 +11,7 @@ import oasis
 from oasis import measures, weights
 
 # What a value can depend on. Everything else of the package may change without a new measurement.
-SOURCES = ("align", "data", "degrade", "measures", "metrics", "score", "video", "weights.py")
+SOURCES = ("align", "data", "degrade", "measures", "metrics", "score", "video", "cuts.py", "weights.py")
 PACKAGES = ("av", "lpips", "numpy", "opencv-python-headless", "pillow", "pyiqa", "scikit-image", "torch", "torchvision")
 
 

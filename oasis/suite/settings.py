@@ -12,8 +12,8 @@ from oasis.score.fingerprint import source_sha256
 FRAMES = 17
 ROUNDS = 5
 SOURCES = (
-    *("attention", "data", "degrade", "model", "video"),
-    *("decide.py", "heads.py", "probe.py", "rules.py", "tiling.py", "upscale.py"),
+    *("attention", "data", "degrade", "model", "upscale", "video"),
+    *("decide.py", "heads.py", "probe.py", "rules.py", "tiling.py"),
     *("suite/methods.py", "suite/routings.py", "suite/single_image.py"),
 )
 """What outputs and routings depend on; scores look after themselves."""

@@ -10,7 +10,6 @@ import pytest
 from oasis import results, video
 from oasis.cli import main
 from oasis.results import Score
-from oasis.score import cuts
 from oasis.score.request import Request, plan
 from oasis.score.run import Done, preview, run
 
@@ -187,18 +186,6 @@ def test_the_builtin_set_knows_its_motion(tmp_path: Path) -> None:
     assert done.complete, done.lines
     rows = {row.measure: row.value for row in results.read(tmp_path / "out" / "scores.csv")[0]}
     assert rows == {"psnr@rgb": float("inf"), "ewarp_excess@true-flow-x1000": 0.0}
-
-
-def test_cuts_are_found() -> None:
-    from oasis.data import builtin
-
-    for name in ("chelsea-zoom", "camera-flower-cut", "rocket-hubble-cut"):
-        clip = builtin.make(name, frames=9, height=96, width=160)
-        assert cuts.find(clip.hr) == tuple(clip.cut)
-    flat = np.zeros((5, 32, 32, 3), np.uint8)
-    flash = flat.copy()
-    flash[2] = 255
-    assert cuts.find(flat) == cuts.find(flash) == cuts.find(flat[:1]) == ()
 
 
 @pytest.mark.parametrize(

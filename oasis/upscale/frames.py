@@ -1,4 +1,4 @@
-"""Upscale a clip of any length and size in bounded memory: chunks of frames, tiles of pixels, one step each."""
+"""Frames in, larger frames out: every chunk in tiles, one step each."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -10,8 +10,7 @@ from torch import Tensor
 from oasis import video
 from oasis.model.oasis import Oasis
 from oasis.tiling import Tiling, starts
-
-__all__ = ["Tiling", "starts", "upscale"]
+from oasis.upscale.chunks import Seam, chunks, rise
 
 
 def upscale(
@@ -23,35 +22,20 @@ def upscale(
 ) -> Iterator[UInt8[Tensor, "3 y x"]]:
     """Yield as many frames as come in, each exactly `scale` times as large; `tick` is called for every frame out.
 
-    Holds one chunk of frames at a time, whatever the length of the clip.
+    Holds one chunk of frames at a time, whatever the length of the clip. All frames are taken for one scene.
     """
-    waiting: list[Tensor] = []
-    tail: Tensor | None = None  # the last frames of the chunk before, still to be mixed with this one's first
-
-    def finish(last: bool) -> Iterator[Tensor]:
-        nonlocal waiting, tail
-        chunk = _upscale_chunk(model, torch.stack(waiting, dim=1)[None], tiling)
-        if tail is not None:
-            ramp = _rise(tail.shape[2]).to(chunk)[:, None, None]
-            chunk[:, :, : tail.shape[2]] = tail * (1 - ramp) + chunk[:, :, : tail.shape[2]] * ramp
-        keep = 0 if last else tiling.overlap_frames
-        ready, tail = chunk[:, :, : chunk.shape[2] - keep], chunk[:, :, chunk.shape[2] - keep :] if keep else None
-        waiting = waiting[len(waiting) - keep :] if keep else []
+    seam = Seam()
+    for chunk in chunks(((frame, False) for frame in frames), tiling):
+        lq = torch.stack([video.to_network(frame[None])[0] for frame in chunk.frames], dim=1)[None]
+        ready = seam.join(chunk, upscale_chunk(model, lq.to(model.prompt), tiling))
         for frame in video.from_network(ready[0].transpose(0, 1)):
             tick()
             yield frame
 
-    for frame in frames:
-        # A chunk is finished when the first frame behind it arrives, so that the last one is known to be the last.
-        if len(waiting) == tiling.frames:
-            yield from finish(last=False)
-        waiting.append(video.to_network(frame[None])[0].to(model.prompt))
-    if waiting:
-        yield from finish(last=True)
-
 
 @torch.no_grad()  # not inference_mode: the next chunk is mixed into this one in place
-def _upscale_chunk(model: Oasis, lq: Float[Tensor, "1 3 t h w"], tiling: Tiling) -> Float[Tensor, "1 3 t y x"]:
+def upscale_chunk(model: Oasis, lq: Float[Tensor, "1 3 t h w"], tiling: Tiling) -> Float[Tensor, "1 3 t y x"]:
+    """Return a chunk in [-1, 1] upscaled in tiles; where tiles overlap, weights rise and fall linearly."""
     scale = model.config.scale
     _, _, t, h, w = lq.shape
     total = lq.new_zeros(1, 3, t, h * scale, w * scale)
@@ -71,11 +55,7 @@ def _upscale_chunk(model: Oasis, lq: Float[Tensor, "1 3 t h w"], tiling: Tiling)
 def _ramp(span: slice, length: int, overlap: int, scale: int) -> Float[Tensor, "s"]:
     ramp = torch.ones((span.stop - span.start) * scale)
     if overlap and span.start > 0:
-        ramp[: overlap * scale] = _rise(overlap * scale)
+        ramp[: overlap * scale] = rise(overlap * scale)
     if overlap and span.stop < length:
-        ramp[-overlap * scale :] = _rise(overlap * scale).flip(0)
+        ramp[-overlap * scale :] = rise(overlap * scale).flip(0)
     return ramp
-
-
-def _rise(length: int) -> Float[Tensor, "s"]:
-    return (torch.arange(length) + 1) / (length + 1)

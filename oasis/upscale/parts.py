@@ -1,0 +1,81 @@
+"""What a run has finished so far: a folder of segments beside the output, from which a stopped run goes on."""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy import ndarray
+
+from oasis import files
+from oasis.video.target import Target, write_segment
+
+SETTINGS = "run.json"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The folder `.NAME.parts` beside the output: `run.json`, and two files for every finished segment."""
+
+    folder: Path
+    suffix: str
+
+    @classmethod
+    def beside(cls, out: Path) -> "Parts":
+        """Return the parts of an output."""
+        return cls(folder=out.with_name(f".{out.name}.parts"), suffix=out.suffix)
+
+    @contextlib.contextmanager
+    def kept(self, say: Callable[[str], Any]) -> Iterator[None]:
+        """Where the block fails, say that finished segments are kept; without any, leave no folder."""
+        try:
+            yield
+        except BaseException:
+            done = len(list(self.folder.glob("segment-*.json")))
+            if done:
+                say(f"finished segments, {done}, are kept in {self.folder}; the command that made them goes on from there")
+            else:
+                self.remove()
+            raise
+
+    def agree(self, settings: Mapping[str, Any]) -> None:
+        """Note the settings in an empty folder; ValueError if it holds the segments of other ones."""
+        path = self.folder / SETTINGS
+        if not path.exists():
+            files.write_text(path, json.dumps(settings, indent=1, allow_nan=False) + "\n")
+            return
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            other = [
+                f"{name} {found.get(name)!r}, not {value!r}" for name, value in settings.items() if found.get(name) != value
+            ]
+        except (ValueError, AttributeError) as error:
+            raise ValueError(f"{path}: not the settings of a run ({error}); remove {self.folder} to start anew") from error
+        if other:
+            raise ValueError(
+                f"{self.folder}: a stopped run with {'; '.join(other)} left this; give its options, or remove the folder"
+            )
+
+    def path(self, number: int) -> Path:
+        """Where a segment lies."""
+        return self.folder / f"segment-{number:06d}{self.suffix}"
+
+    def finished(self, number: int) -> dict[str, Any] | None:
+        """Return what was noted of a segment that is whole, None for another."""
+        note = self._note(number)
+        return json.loads(note.read_text(encoding="utf-8")) if note.exists() else None
+
+    def add(self, number: int, pictures: Iterable[ndarray], target: Target, note: Mapping[str, Any]) -> None:
+        """Encode a segment, then write what is to be noted of it: the note says that the segment is whole."""
+        write_segment(self.path(number), pictures, target)
+        files.write_text(self._note(number), json.dumps(note) + "\n")
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder)
+
+    def _note(self, number: int) -> Path:
+        return self.folder / f"segment-{number:06d}.json"
