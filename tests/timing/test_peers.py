@@ -6,14 +6,17 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from oasis import cost, tables
-from oasis.cost import Level
-from oasis.routing import FRAME
+from oasis.cost import Level, attended_pairs
+from oasis.grid import Grid
+from oasis.routing import FRAME, GLOBAL, window
+from oasis.rules import Choices, quota
 from oasis.timing import networks, peers
 from oasis.timing.compared import Row
 from oasis.timing.found import Setting
@@ -110,6 +113,16 @@ def test_ours_step_by_step_is_the_network() -> None:
     assert all(len(layer) == 12 and layer.count(FRAME) == 4 and len(set(layer)) == 3 for layer in patterns)
 
 
+def test_routed_is_what_the_quota_rule_gives_with_equal_shares_per_layer() -> None:
+    patterns = (GLOBAL, FRAME, window(8, 8))
+    pairs = np.array([attended_pairs(pattern, Grid(9, 45, 80)) for pattern in patterns])
+    choices = Choices(patterns=patterns, pairs=pairs, loss=np.random.default_rng(0).random((2, 12, 3)) * [0, 1, 1])
+    chosen = quota(choices, {pattern.name: 4 for pattern in patterns}, per_layer=True)
+    wanted = table(THIRDS, SMALL.name, 2, 12)
+    for layer, heads in enumerate(chosen):
+        assert sorted(patterns[head].name for head in heads) == sorted(each.name for each in wanted.layer_patterns(layer))
+
+
 @pytest.mark.parametrize("routing", [None, THIRDS])
 def test_two_counters_agree_on_ours(routing: str | None) -> None:
     assert peers.by_torch(partial(Unshuffled, SMALL, routing), CLIP) == peers.by_cost(SMALL, routing, CLIP)
@@ -179,3 +192,11 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
 def test_a_clip_that_a_method_would_pad_is_refused(clip: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="allowed: 8k"):
         peers.profile(peers.methods(small=True), clip, ONCE)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_every_method_runs_on_cuda_and_knows_its_memory() -> None:
+    found = peers.profile(peers.methods(small=True), CLIP, Setting(device="cuda", dtype="bfloat16", rounds=3))
+    assert [row.note for row in found.rows] == [""] * 16
+    assert all(row.peak_mib for row in found.rows if row.phase == TOTAL)
