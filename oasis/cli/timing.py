@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from oasis.cli.options import Parser, at_least_one, device, status_of
 
 if TYPE_CHECKING:
+    from oasis.timing.compared import Compared
     from oasis.timing.found import Found, Setting
 
 
@@ -62,7 +63,7 @@ def _setting(args: argparse.Namespace) -> "Setting":
     )
 
 
-def show(found: "Found", findings: Sequence[str], csv: Path | None) -> None:
+def show(found: "Found | Compared", findings: Sequence[str], csv: Path | None) -> None:
     """Print the table, what follows from it, and how far to trust it; write the rows if a file is named."""
     from oasis.timing import machine
 

@@ -37,23 +37,39 @@ class Setting:
 
 
 @dataclass(kw_only=True)
-class Found:
-    """Rows, and how they came about.
+class Run:
+    """How rows came about.
 
     `kernels` of each subject; `harness_overhead`: the harness's own seconds as a share of the shortest time; `endings`: what
-    ended the rounds, and the widest spread of a median (see `median_spread`) there; `tokens` of each case; `about`: what rows
-    do not say of the subjects, and what follows from the rows, in words; `before` and `after`: the machine.
+    ended the rounds, and the widest spread of a median (see `median_spread`) there; `about`: what rows do not say of the
+    subjects, and what follows from the rows, in words; `before` and `after`: the machine.
     """
 
     setting: Setting
-    rows: list[Timing] = field(default_factory=list)
     kernels: dict[str, list[str]] = field(default_factory=dict)
     harness_overhead: float = 0.0
     endings: dict[Stopped, float] = field(default_factory=dict)
-    tokens: dict[str, int] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
     before: State | None = None
     after: State | None = None
+
+    def ended(self, found: Measurement) -> None:
+        """Note what ended the rounds of a total."""
+        self.endings[found.stopped] = max(found.spread, self.endings.get(found.stopped, 0))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what a file says about where its rows come from."""
+        assert self.before and self.after  # a profiler notes both
+        known = fingerprint(self.setting.device, self.before, self.after, self.kernels, self.harness_overhead)
+        return {**known, **self.about}
+
+
+@dataclass(kw_only=True)
+class Found(Run):
+    """Rows of subjects and their baselines, and how they came about; `tokens` of each case."""
+
+    rows: list[Timing] = field(default_factory=list)
+    tokens: dict[str, int] = field(default_factory=dict)
 
     def add(self, found: Measurement, **where: Any) -> Timing:
         """Append the row of a measurement; `where` holds the fields of Timing that it does not know."""
@@ -73,15 +89,13 @@ class Found:
         )
         self.rows.append(row)
         if row.phase == "total":
-            self.endings[found.stopped] = max(found.spread, self.endings.get(found.stopped, 0))
+            self.ended(found)
         return row
 
     def write(self, path: Path) -> None:
         """Write the rows below what is known of the machine."""
-        assert self.before and self.after  # a profiler notes both
-        about = fingerprint(self.setting.device, self.before, self.after, self.kernels, self.harness_overhead)
         path.parent.mkdir(parents=True, exist_ok=True)
-        timings.write(path, self.rows, {**about, **self.about})
+        timings.write(path, self.rows, self.fingerprint())
 
     def table(self, rows: Iterable[Timing] | None = None) -> str:
         """Return the rows as text."""

@@ -35,13 +35,15 @@ class Until:
 class Measurement:
     """Seconds of one candidate, or of one of its phases, over the rounds, and its share of the first candidate's.
 
-    `p20`, `p50`, `p80` are quantiles in seconds; `ratio` is the median over rounds of its time divided by the first
+    `p20` to `p80` are quantiles in seconds; `ratio` is the median over rounds of its time divided by the first
     candidate's time in the same phase and round, which slow drifts of the machine leave alone (None where the first has
     no such phase). `spread` is that of the median; `stopped` says what ended the rounds.
     """
 
     p20: float
+    p25: float
     p50: float
+    p75: float
     p80: float
     ratio: float | None
     spread: float
@@ -143,11 +145,13 @@ def _by_phase(calls: list[dict[str, float]], first: list[dict[str, float]], stop
 def _summary(phase: str, calls: list[dict[str, float]], first: list[dict[str, float]], stopped: Stopped) -> Measurement:
     taken = [call.get(phase, 0.0) for call in calls]
     base = [call.get(phase, 0.0) for call in first]
-    p20, p50, p80 = (quantile(taken, share) for share in (0.2, 0.5, 0.8))
+    p20, p25, p50, p75, p80 = (quantile(taken, share) for share in (0.2, 0.25, 0.5, 0.75, 0.8))
     ratio = statistics.median(one / other for one, other in zip(taken, base, strict=True)) if all(base) else None
     return Measurement(
         p20=p20,
+        p25=p25,
         p50=p50,
+        p75=p75,
         p80=p80,
         ratio=ratio,
         spread=median_spread(taken),

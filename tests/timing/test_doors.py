@@ -35,6 +35,8 @@ def run(monkeypatch: pytest.MonkeyPatch, door: str, *arguments: str) -> int:
         ("profile_model.py", ["--model", "none"], "model 'none' is unknown"),
         ("profile_pipeline.py", ["--clip", "none.mp4"], "none.mp4"),
         ("profile_pipeline.py", ["--tile", "0x1x1"], "--tile is '0x1x1'"),
+        ("profile_peers.py", ["--size", "33x180"], "--size is '33x180'"),
+        ("profile_peers.py", ["--size", "32x180x320"], "the LQ clip is 32x180x320"),
     ],
 )
 def test_wrong_input_is_one_sentence(
@@ -65,3 +67,15 @@ def test_a_profiler_prints_and_writes(
     about = timings.read(out)[1]
     assert (about["heads"], about["head_dim"]) == (3, 8)
     assert any("of the FLOPs" in finding for finding in about["findings"])
+
+
+def test_methods_side_by_side_begin_with_what_they_are_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "rows.csv"
+    small = ["--small", "--size", "9x8x8", "--rounds", "1", "--device", "cpu"]
+    assert run(monkeypatch, "profile_peers.py", *small, "--no-memory", "--csv", str(out)) == 0
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("RANDOM WEIGHTS") and last == str(out)
+    header, *rows = out.read_text().splitlines()[1:]
+    assert len(rows) == 16 and header.split(",")[2] == "weights" and {row.split(",")[2] for row in rows} == {"random"}

@@ -33,7 +33,7 @@ def test_candidates_take_turns_and_warm_up_is_not_counted() -> None:
     found = measure(played.functions, rounds=3, clock=played.clock)
     assert played.calls == ["fast", "slow"] * 4
     assert found["fast"] == Measurement(
-        p20=1.4, p50=2.0, p80=pytest.approx(3.2), ratio=1.0, spread=0.75, rounds=3, stopped="rounds"
+        p20=1.4, p25=1.5, p50=2.0, p75=3.0, p80=pytest.approx(3.2), ratio=1.0, spread=0.75, rounds=3, stopped="rounds"
     )
     assert found["slow"].ratio == 2.0 and found["slow"].p50 == 4.0
 
