@@ -24,6 +24,9 @@ from oasis.model.dit import Tokens
 from oasis.model.oasis import Oasis
 from oasis.routing import Pattern
 
+Deal = tuple[tuple[int, ...], ...]
+"""The heads of one layer that each process attends for."""
+
 
 def spread(model: Oasis, group: dist.ProcessGroup) -> Oasis:
     """Let `model` share the tokens of every clip with the other processes of `group`, and return it.
@@ -62,31 +65,10 @@ class Share(Tokens):
         backend: str,
     ) -> Float[Tensor, "b heads own d"]:
         """Return self-attention of this process's tokens to those of the whole clip; one exchange before it, one after."""
-        b, _, own, d = q.shape
         dealt = deal(tuple(patterns), self.grid, self.group.size(), backend)
-        mine = dealt[self.group.rank()]
-
-        sent = torch.stack([x[:, head] for heads in dealt for head in heads for x in (q, k, v)])
-        received = self._exchange(
-            rearrange(sent, "heads b own d -> (heads b own d)"),
-            [3 * len(heads) * b * own * d for heads in dealt],
-            [3 * len(mine) * b * length * d for length in self.lengths],
-        )
-        runs = [rearrange(run, "(heads b n d) -> heads b n d", heads=3 * len(mine), b=b, d=d) for run in received]
-        q, k, v = rearrange(torch.cat(runs, dim=2), "(heads qkv) b n d -> qkv b heads n d", qkv=3)
-
-        y = attend(q, k, v, [patterns[head] for head in mine], self.grid, backend=backend)
-
-        received = self._exchange(
-            rearrange(y, "b heads n d -> (n b heads d)"),
-            [length * b * len(mine) * d for length in self.lengths],
-            [own * b * len(heads) * d for heads in dealt],
-        )
-        found: dict[int, Tensor] = {}
-        for part, heads in zip(received, dealt, strict=True):
-            columns = rearrange(part, "(own b heads d) -> heads own b d", b=b, heads=len(heads), d=d)
-            found |= zip(heads, columns, strict=True)
-        return rearrange(torch.stack([found[head] for head in range(len(patterns))], dim=2), "own b heads d -> b heads own d")
+        mine = [patterns[head] for head in dealt[self.group.rank()]]
+        q, k, v = self._to_heads(q, k, v, dealt)
+        return self._to_tokens(attend(q, k, v, mine, self.grid, backend=backend), dealt)
 
     def gather(self, x: Float[Tensor, "b own p"]) -> Float[Tensor, "b n p"]:
         """Return the tokens of the whole clip, on every process."""
@@ -97,6 +79,34 @@ class Share(Tokens):
         dist.all_gather_into_tensor(found, padded, group=self.group)
         # Only the last shares are short, so all padding lies behind the last token.
         return rearrange(found[: self.grid.tokens], "n b p -> b n p")
+
+    def _to_heads(self, q: Tensor, k: Tensor, v: Tensor, dealt: Deal) -> Float[Tensor, "3 b mine n d"]:
+        """Give away this process's tokens by heads, and get all tokens of its own heads."""
+        b, _, own, d = q.shape
+        mine = 3 * len(dealt[self.group.rank()])
+        sent = torch.stack([x[:, head] for heads in dealt for head in heads for x in (q, k, v)])
+        received = self._exchange(
+            rearrange(sent, "heads b own d -> (heads b own d)"),
+            [3 * len(heads) * b * own * d for heads in dealt],
+            [mine * b * length * d for length in self.lengths],
+        )
+        runs = [rearrange(part, "(heads b n d) -> heads b n d", heads=mine, b=b, d=d) for part in received]
+        return rearrange(torch.cat(runs, dim=2), "(heads qkv) b n d -> qkv b heads n d", qkv=3)
+
+    def _to_tokens(self, y: Float[Tensor, "b mine n d"], dealt: Deal) -> Float[Tensor, "b heads own d"]:
+        """Give away what this process's heads found by tokens, and get what all heads found for its own tokens."""
+        b, mine, _, d = y.shape
+        own = self.lengths[self.group.rank()]
+        received = self._exchange(
+            rearrange(y, "b heads n d -> (n b heads d)"),
+            [length * b * mine * d for length in self.lengths],
+            [own * b * len(heads) * d for heads in dealt],
+        )
+        found: dict[int, Tensor] = {}
+        for part, heads in zip(received, dealt, strict=True):
+            columns = rearrange(part, "(own b heads d) -> heads own b d", b=b, heads=len(heads), d=d)
+            found |= zip(heads, columns, strict=True)
+        return rearrange(torch.stack([found[head] for head in sorted(found)], dim=2), "own b heads d -> b heads own d")
 
     def _exchange(self, sent: Float[Tensor, "_"], sizes: list[int], expected: list[int]) -> tuple[Tensor, ...]:
         """Send each process as many values as `sizes` says, and return what each has sent here."""
@@ -113,7 +123,7 @@ def shares(tokens: int, processes: int) -> list[int]:
 
 
 @functools.lru_cache(maxsize=1024)
-def deal(patterns: tuple[Pattern, ...], grid: Grid, processes: int, backend: str) -> tuple[tuple[int, ...], ...]:
+def deal(patterns: tuple[Pattern, ...], grid: Grid, processes: int, backend: str) -> Deal:
     """Return the heads of one layer that each process attends for, so that all have about as many pairs to multiply.
 
     The costliest head first, each to the process with the least to do so far, of those to the one with the fewest heads, then
@@ -127,7 +137,7 @@ def deal(patterns: tuple[Pattern, ...], grid: Grid, processes: int, backend: str
     return tuple(tuple(sorted(heads)) for heads in dealt)
 
 
-def bytes_sent(dealt: Sequence[Sequence[int]], grid: Grid, head_bytes: int) -> list[int]:
+def bytes_sent(dealt: Deal, grid: Grid, head_bytes: int) -> list[int]:
     """Return the bytes that each process sends to others in one layer; `head_bytes` are those of one head of one token.
 
     Queries, keys and values of its tokens for the heads of others, and what its heads found for the tokens of others. In all
