@@ -32,9 +32,9 @@ def spread(model: Oasis, group: dist.ProcessGroup) -> Oasis:
     """Let `model` share the tokens of every clip with the other processes of `group`, and return it.
 
     All processes must hold the same weights and routing and give the same clips; all get the same latents, equal to those of
-    one process up to rounding. What surrounds the transformer (skip, decoder) still runs as a whole wherever it is called:
-    `Oasis.forward` decodes on every process, `Oasis.latents` on none. For inference; ValueError where a gradient is wanted,
-    or where there are more processes than heads.
+    one process up to rounding. If one of them fails, the others wait until the group's timeout. What surrounds the
+    transformer (skip, decoder) still runs as a whole: `Oasis.forward` decodes on every process, `Oasis.latents` on none. For
+    inference; ValueError where gradients or a probe are wanted, or where there are more processes than heads.
     """
     heads = model.config.dit.heads
     if group.size() > heads:
