@@ -39,6 +39,29 @@ class Condition(NamedTuple):
     bias: Float[Tensor, "1 l"] | None
 
 
+class Tokens:
+    """The tokens of a clip, all of them on this process; `oasis.model.context` has those of which it holds a part."""
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        self.own = slice(None)
+
+    def attend(
+        self,
+        q: Float[Tensor, "b heads own d"],
+        k: Float[Tensor, "b heads own d"],
+        v: Float[Tensor, "b heads own d"],
+        patterns: Sequence[Pattern],
+        backend: str,
+    ) -> Float[Tensor, "b heads own d"]:
+        """Return self-attention of this process's tokens to those of the whole clip."""
+        return attend(q, k, v, patterns, self.grid, backend=backend)
+
+    def gather(self, x: Float[Tensor, "b own p"]) -> Float[Tensor, "b n p"]:
+        """Return the tokens of the whole clip."""
+        return x
+
+
 class DiT(nn.Module):
     """Latent grid in, latent grid out, in one step."""
 
@@ -53,6 +76,8 @@ class DiT(nn.Module):
         self.patterns: tuple[tuple[Pattern, ...], ...] = ((GLOBAL,) * config.heads,) * config.layers
         self.head_order: tuple[tuple[int, ...], ...] = (tuple(range(config.heads)),) * config.layers
         self.backend = "folded"
+        self.tokens_of: Callable[[Grid], Tokens] = Tokens
+        """Which tokens of a clip this process holds: all of them, unless `oasis.model.context` spreads them."""
         self.checkpointing = False
         """Whether blocks are computed again in the backward pass, so that their activations need no memory until then."""
 
@@ -91,19 +116,22 @@ class DiT(nn.Module):
         """Map a latent grid whose sides the patch divides; `probe` sees every layer and changes nothing."""
         if any(length % patch for length, patch in zip(x.shape[-3:], self.config.patch, strict=True)):
             raise ValueError(f"an input of {tuple(x.shape[-3:])} (t, h, w) does not split into patches of {self.config.patch}")
+        if probe is not None and self.tokens_of is not Tokens:
+            raise ValueError("a probe needs all tokens of a clip on one process; this model's are spread over several")
         grid = self.grid(x.shape)
-        rotation = rotary_table(grid, self.config.head_dim, like=x)
-        x = self.embed(x)
+        tokens = self.tokens_of(grid)
+        rotation = rotary_table(grid, self.config.head_dim, like=x)[:, tokens.own]
+        x = self.embed(x, tokens.own)
         for layer, block in enumerate(self.blocks):
-            arguments = (self._layer(condition, layer), rotation, grid, self.patterns[layer], self.backend, layer, probe)
+            arguments = (self._layer(condition, layer), rotation, tokens, self.patterns[layer], self.backend, layer, probe)
             x = checkpoint(block, x, *arguments, use_reentrant=False) if self.checkpointing else block(x, *arguments)
-        return self._unpatch(self.head(x, condition.head), grid)
+        return self._unpatch(tokens.gather(self.head(x, condition.head)), grid)
 
-    def embed(self, x: Float[Tensor, "b i t h w"]) -> Float[Tensor, "b n c"]:
-        """Cut into patches and embed them: a convolution whose stride is its kernel, done as one matrix product."""
+    def embed(self, x: Float[Tensor, "b i t h w"], own: slice = slice(None)) -> Float[Tensor, "b n c"]:
+        """Cut into patches and embed those in `own`: a convolution whose stride is its kernel, done as one matrix product."""
         pt, ph, pw = self.config.patch
         patches = rearrange(x, "b i (t pt) (h ph) (w pw) -> b (t h w) (i pt ph pw)", pt=pt, ph=ph, pw=pw)
-        return F.linear(patches, self.patch_embedding.weight.flatten(1), self.patch_embedding.bias)
+        return F.linear(patches[:, own], self.patch_embedding.weight.flatten(1), self.patch_embedding.bias)
 
     def route(self, table: RoutingTable) -> None:
         """Give every head its pattern, and reorder the heads in the weights so that equal patterns are neighbours.
@@ -162,7 +190,7 @@ class Block(nn.Module):
         x: Float[Tensor, "b n c"],
         condition: Condition,
         rotation: Float[Tensor, "2 n d"],
-        grid: Grid,
+        tokens: Tokens,
         patterns: Sequence[Pattern],
         backend: str,
         layer: int,
@@ -178,7 +206,7 @@ class Block(nn.Module):
         if probe is not None:
             probe(layer, query, key, value)
         with section("self-attention"):
-            y = attend(query, key, value, patterns, grid, backend=backend)
+            y = tokens.attend(query, key, value, patterns, backend)
         x = x + self.self_attention.join(y) * self_gate
 
         with section("cross-attention"):
