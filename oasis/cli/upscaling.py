@@ -25,6 +25,12 @@ def add(commands: "Commands") -> None:
         "colours; a run that was stopped goes on",
     )
     _add(upscale)
+    upscale.add_argument(
+        "--parallel",
+        choices=("segments", "context"),
+        default="segments",
+        help="what processes under torchrun share: segments of a clip, same bytes; or the tokens of every tile (%(default)s)",
+    )
     estimate = command(
         commands,
         "estimate",
@@ -73,11 +79,14 @@ def _add(parser: argparse.ArgumentParser) -> None:
 def _upscale(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
+    from oasis.model import context
     from oasis.upscale.ranks import ranks
     from oasis.upscale.run import run
 
-    with ranks() as here:
+    with ranks(together=args.parallel == "context") as here:
         loaded, jobs = _loaded(args, here), _jobs(args)
+        if here.group is not None:
+            context.spread(loaded.model, here.group)
         if not loaded.trained and here.first:
             print("RANDOM WEIGHTS: the output says nothing about a trained model", file=sys.stderr)
         for job in jobs:

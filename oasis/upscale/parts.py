@@ -34,7 +34,7 @@ class Parts:
         try:
             yield
         except BaseException:
-            done = len(list(self.folder.glob("segment-*.json")))
+            done = len(self.notes())
             if done:
                 say(f"finished segments, {done}, are kept in {self.folder}; the command that made them goes on from there")
             else:
@@ -63,10 +63,10 @@ class Parts:
         """Where a segment lies."""
         return self.folder / f"segment-{number:06d}{self.suffix}"
 
-    def finished(self, number: int) -> dict[str, Any] | None:
-        """Return what was noted of a segment that is whole, None for another."""
-        note = self._note(number)
-        return json.loads(note.read_text(encoding="utf-8")) if note.exists() else None
+    def notes(self) -> dict[int, dict[str, Any]]:
+        """Return what was noted of the segments that are whole, by their numbers."""
+        found = sorted(self.folder.glob("segment-*.json"))
+        return {int(path.stem.removeprefix("segment-")): json.loads(path.read_text(encoding="utf-8")) for path in found}
 
     def add(self, number: int, pictures: Iterable[ndarray], target: Target, note: Mapping[str, Any]) -> None:
         """Encode a segment, then write what is to be noted of it: the note says that the segment is whole."""

@@ -45,13 +45,14 @@ def run(
     """Write the larger clip and then its record, each whole or not at all, unless both are there already.
 
     Finished segments stay in a folder beside the output until all are joined; a run of the same settings goes on from them
-    and gives the same bytes. Of several processes each makes every n-th segment, and the first joins them; the others return
-    None. Out of memory, a segment is made again in smaller tiles, and so are those after it: said and recorded.
+    and gives the same bytes. Of several processes each makes every n-th segment, or all make every segment together (then
+    `loaded.model` is spread over them, see `model.context`); the first joins them, the others return None. Out of memory, a
+    segment is made again in smaller tiles, and so are those after it: said and recorded.
 
     `tick` is told of finished frames, `say` what the user should know. ValueError if the clip is damaged, the network's
     output is no picture, or other settings left their segments.
     """
-    settings = _settings(loaded, job)
+    settings = _settings(loaded, job) | ({"context": ranks.world} if ranks.together else {})
     done = _there(job, settings)
     if done is not None:
         return done if ranks.first else None
@@ -74,11 +75,12 @@ def _made(
     say: Callable[[str], Any],
 ) -> Done | None:
     start, plan = time.monotonic(), Plan(job)
-    count = Work(model, job, parts, ranks, tick, say).run(plan.segments())
+    work = Work(model, job, parts, ranks, tick, say)
+    ranks.wait()  # all have seen the same finished segments
+    count = work.run(plan.segments())
     ranks.wait()
     if not ranks.first:
         return None
-    notes = [parts.finished(number) for number in range(count)]
     job.record.unlink(missing_ok=True)  # a record never stands beside what it does not describe
     # A file is joined among the parts, so that a process that is killed meanwhile leaves nothing beside the output.
     joined = parts.folder / f"joined{job.out.suffix}" if job.out.suffix else job.out
@@ -87,7 +89,7 @@ def _made(
     record = settings | {
         "frames": len(plan.times),
         "scenes": plan.scenes,
-        "tiles": list(dict.fromkeys(note["tile"] for note in notes if note)),
+        "tiles": list(dict.fromkeys(note["tile"] for note in parts.notes().values())),
         "seconds": round(time.monotonic() - start, 3),
         "peak_mib": _peak_mib(model.prompt.device),
         "output_sha256": _sha256(job.out),

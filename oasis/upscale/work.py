@@ -1,5 +1,6 @@
 """The frames of a clip become segments of larger frames: what a process does, chunk by chunk."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -28,6 +29,7 @@ class Work:
     ) -> None:
         self.model, self.job, self.parts, self.ranks, self.tick, self.say = model, job, parts, ranks, tick, say
         self.tiling, self.made = job.tiling, 0
+        self.notes = parts.notes()  # of segments that were there before: what others finish meanwhile changes nothing here
         self.seam: Seam | None = None  # None where the chunk before was not made here
         self.before: Chunk[Frame] | None = None
 
@@ -36,11 +38,11 @@ class Work:
         count = 0
         for segment in segments:
             count += 1
-            note = self.parts.finished(segment.number)
+            note = self.notes.get(segment.number)
             if note is not None:
                 self.tiling, self.seam = _tiling(note["tile"], self.job.tiling), None
                 self.tick(segment.frames)
-            elif segment.number % self.ranks.world == self.ranks.rank:
+            elif self.ranks.makes(segment.number):
                 self._make(segment)
             else:
                 self.seam = None
@@ -52,13 +54,16 @@ class Work:
             self.made = 0
             try:
                 seam = self._seam(segment.chunks[0])
-                note = {"frames": segment.frames, "tile": str(self.tiling)}
-                self.parts.add(segment.number, self._pictures(segment, seam), self.job.target, note)
+                note, pictures = {"frames": segment.frames, "tile": str(self.tiling)}, self._pictures(segment, seam)
+                if self.ranks.first or not self.ranks.together:
+                    self.parts.add(segment.number, pictures, self.job.target, note)
+                else:
+                    deque(pictures, maxlen=0)  # a part of the work on every picture, which the first process writes
                 self.seam = seam
                 return
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
-                    raise
+                if not _out_of_memory(error) or self.ranks.together:
+                    raise  # of those who work together, the others do not know of it
                 self._shrink(segment)
 
     def _seam(self, chunk: Chunk[Frame]) -> Seam:

@@ -231,16 +231,17 @@ def test_killed_at_ten_random_points_it_ends_where_an_uninterrupted_run_does(tmp
     ]
 
 
-def test_two_processes_make_what_one_makes(tmp_path: Path) -> None:
-    model, source = checkpoint(tmp_path / "little"), clip(tmp_path / "in.mkv", two_scenes(30, 29))
+@pytest.mark.parametrize("shared", ["segments", "context"])
+def test_two_processes_make_what_one_makes(tmp_path: Path, shared: str) -> None:
+    model, source = checkpoint(tmp_path / "little"), clip(tmp_path / "in.mkv", two_scenes(15, 14))
     alone(model, source, tmp_path / "one.mkv")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "oasis"]
     options = ["upscale", str(source), str(tmp_path / "two.mkv"), "--model", str(model), "--tile", "5x12x16"]
-    done = subprocess.run([*launch, *options], capture_output=True, text=True, check=False)
+    done = subprocess.run([*launch, *options, "--parallel", shared], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("59 frames of 80x56") == 1
-    ours, theirs = (video.read(tmp_path / f"{name}.mkv").frames for name in ("one", "two"))
-    assert torch.equal(ours, theirs)
+    assert done.stdout.count("29 frames of 80x56") == 1
+    one, two = (pixels(tmp_path / f"{name}.mkv").int() for name in ("one", "two"))
+    assert (one - two).abs().max() <= (1 if shared == "context" else 0)  # other sums, so a level may round the other way
 
 
 def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
