@@ -76,7 +76,6 @@ def describe(path: Path | str, *, fps: Fraction = FPS) -> Source:
     about = reading.info(path, fps=fps)
     first = next(_decoded(path))
     pixels, turned = _converted(path, 0, first)
-    aspect, streams = (about.pixel_aspect, ()) if path.is_dir() else _beside(path, about.pixel_aspect)
     timed = not path.is_dir() and first.pts is not None
     tags = Tags(first.colorspace, first.color_primaries, first.color_trc, first.color_range)
     return Source(
@@ -89,9 +88,9 @@ def describe(path: Path | str, *, fps: Fraction = FPS) -> Source:
         constant_rate=about.constant_rate,
         tags=Tags() if path.is_dir() else tags,
         colour=about.colour,
-        pixel_aspect=1 / aspect if turned.rotation in (90, 270) else aspect,
+        pixel_aspect=1 / about.pixel_aspect if turned.rotation in (90, 270) else about.pixel_aspect,
         frames=about.frames,
-        streams=streams,
+        streams=() if path.is_dir() else _others(path),
         codec=about.decoder.split()[0],
         interlaced=about.interlaced or first.interlaced_frame,
         rotation=turned.rotation,
@@ -134,14 +133,9 @@ def _decoded(path: Path) -> Iterator[VideoFrame]:
     return folders.decoded(folders.pngs(path)) if path.is_dir() else containers.decoded(path, turned=True)
 
 
-def _beside(path: Path, aspect: Fraction) -> tuple[Fraction, tuple[str, ...]]:
-    """Return what the container, or else the decoder, says of a pixel's proportion; and descriptions of the other streams."""
-    with containers.opened(path) as (container, video):
-        streams = tuple(carried.described(stream) for stream in carried.others(container))
-        if not video.sample_aspect_ratio:  # FFV1 keeps it in its frames
-            any(packet.decode() for packet in container.demux(video))
-            aspect = video.codec_context.sample_aspect_ratio or aspect
-    return Fraction(aspect), streams
+def _others(path: Path) -> tuple[str, ...]:
+    with containers.opened(path) as (container, _):
+        return tuple(carried.described(stream) for stream in carried.others(container))
 
 
 def _converted(path: Path, number: int, frame: VideoFrame) -> tuple[ndarray, Orientation]:
