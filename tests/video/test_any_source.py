@@ -168,7 +168,9 @@ READ = {
     "film.mov": {"codec": "prores_ks", "pixels": "yuv422p10le"},
     "raw.hevc": {"codec": "libx265", "pixels": "yuv420p12le", "options": {"x265-params": "log-level=none"}},
     "plain.y4m": {"codec": "wrapped_avframe", "kind": "yuv4mpegpipe"},
-    "old.avi": {"codec": "mpeg4"},
+    "old.avi": {"codec": "mpeg4", "options": {"bf": "2"}},
+    "reordered.avi": {"images": np.repeat(GREY, 8, axis=0), "options": {"bf": "2"}},
+    "open.mp4": {"images": np.repeat(GREY, 8, axis=0), "options": {"x264-params": "open-gop=1:keyint=8:bframes=3"}},
     "grey.mkv": {"codec": "ffv1", "pixels": "gray"},
     "grey12.mkv": {"codec": "ffv1", "pixels": "gray12le"},
     "narrow.mkv": {"codec": "ffv1", "pixels": "yuv411p"},
@@ -199,6 +201,7 @@ def test_odd_inputs_are_read(tmp_path, name):
     assert found[0].pixels.dtype == (np.uint8 if about.bits == 8 else np.uint16)
     assert all(after.pts == before.pts + before.duration for before, after in itertools.pairwise(found))
     assert about.interlaced == ("interlaced" in name)
+    assert found[0].pts == 0 or not name.endswith("avi")
     assert len(about.streams) == ("sound" in name)
 
 

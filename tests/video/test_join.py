@@ -105,7 +105,7 @@ def test_a_constant_rate_is_kept_as_a_fraction(tmp_path, name, fps):
         *itertools.product(["a.mkv"], ["flac", "libopus"], ["o.mp4", "o.mkv"], [0, 7]),
         *itertools.product(["a.mov"], ["pcm_s16le"], ["o.mov", "o.mkv"], [0, 7]),
         ("a.mkv", "aac", "o.mov", 7),
-        ("a.avi", "pcm_s16le", "o.mp4", 0),
+        ("a.avi", "pcm_s16le", "o.mp4", 0),  # without times
     ],
 )
 def test_sound_is_bit_identical_and_in_sync(tmp_path, before, sound, after, late):
