@@ -152,7 +152,7 @@ def _decoding_times(path: Path) -> Iterator[int] | None:
     with containers.opened(path) as (container, video):
         if container.format.name != "avi":
             return None
-        return iter(sorted(packet.dts for packet in container.demux(video) if packet.size and packet.dts is not None))
+        return iter([packet.dts for packet in container.demux(video) if packet.size and packet.dts is not None])
 
 
 def _converted(path: Path, number: int, frame: VideoFrame) -> tuple[ndarray, Orientation]:

@@ -24,6 +24,10 @@ def smooth(count, height, width, bits=8):
     return [np.rint(frame * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16) for frame in frames]
 
 
+# MP4 and MOV store a start in units of the movie, 1 ms by default.
+FINE = {"movie_timescale": "720000"}
+
+
 def encode(
     path,
     images=GREY,
@@ -36,11 +40,13 @@ def encode(
     prepare=None,
     audio=None,
     options=None,
-    movie=None,
+    settings=None,
 ):
-    """Write RGB frames with settings that the project's writers do not have; `times` are in ticks, `audio` names a codec."""
-    # MP4 and MOV store a start in units of the movie, 1 ms by default.
-    with av.open(str(path), "w", format=kind, options={"movie_timescale": str(movie)} if movie else {}) as container:
+    """Write RGB frames with settings that the project's writers do not have; `times` are in ticks, `audio` names a codec.
+
+    `options` are the encoder's, `settings` the container's.
+    """
+    with av.open(str(path), "w", format=kind, options=settings or {}) as container:
         stream = container.add_stream(codec, rate=25, options=options or {})
         stream.height, stream.width, stream.pix_fmt = *images[0].shape[:2], pixels
         stream.codec_context.time_base = tick

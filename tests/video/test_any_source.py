@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made import GREY, encode, noise
+from made import FINE, GREY, encode, noise
 
 from oasis import video
 from oasis.video import source
@@ -33,7 +33,7 @@ def test_times_are_as_stored_and_a_frame_lasts_until_the_next(tmp_path_factory, 
         times=times,
         tick=tick,
         options={"preset": "ultrafast"},
-        movie=None if "mkv" in name else 90000,
+        settings={} if "mkv" in name else FINE,
     )
     about = video.describe(path)
     found = times_of(path)

@@ -68,8 +68,8 @@ def test_depth_is_rounded_or_stretched_to_what_the_target_holds(tmp_path):
     ("name", "codec", "bits"), [("o.mp4", "h264", 8), ("o.mp4", "h265", 10), ("o.mkv", "ffv1", 8), ("o.mov", "prores", 10)]
 )
 def test_bytes_do_not_depend_on_the_number_of_cores(tmp_path, name, codec, bits):
-    wanted = target(tmp_path / name, plain(tmp_path, 96, 160, bits=bits), scale=1, codec=codec)
-    frames = smooth(6, 96, 160)
+    wanted = target(tmp_path / name, plain(tmp_path, 256, 128, bits=bits), scale=1, codec=codec)
+    frames = noise(6, 256, 128)
     cores = os.sched_getaffinity(0)
     write_segment(tmp_path / "all", frames, wanted)
     try:
