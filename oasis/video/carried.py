@@ -54,7 +54,7 @@ def packets(path: Path) -> Iterator[av.Packet]:
 
 
 def _codec(stream: Stream) -> str:
-    return "of unknown codec" if stream.codec_context is None else stream.codec_context.name
+    return "of unknown codec" if stream.codec_context is None else stream.codec_context.codec.canonical_name
 
 
 def _takes(suffix: str, stream: Stream) -> bool:

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from oasis.video import ffv1, matroska
 
 # FFmpeg opens much more: text as ANSI art, playlists that name other files, a picture as a clip of one frame.
-_DEMUXERS = "avi,flv,h264,hevc,ivf,matroska,mov,mpegts,yuv4mpegpipe"
+_DEMUXERS = "asf,avi,flv,h264,hevc,ivf,matroska,mov,mpeg,mpegts,mxf,ogg,yuv4mpegpipe"
 _PICTURES = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"GIF8": "GIF"}
 
 

@@ -90,21 +90,23 @@ def rate(target: Target) -> Fraction:
 def stored(pixels: UInt8[ndarray, "h w 3"] | UInt16[ndarray, "h w 3"], target: Target) -> VideoFrame:
     """Return RGB 0..255 or 0..65535 as a frame of the target's format.
 
-    RGB is rounded to the target's depth and else kept. 8 bits in luma and chroma come from swscale, deeper ones from the
-    formula of H.273 at full chroma resolution, which swscale then halves where the format asks for it.
+    RGB is rounded to the target's depth and else kept. 8 bits of luma and chroma in limited range come from swscale, at
+    most 0.57 levels off; others, of which it is up to 1.6 off, from the formula of H.273 at full chroma resolution, which
+    swscale then halves where the format asks for it.
     """
-    about = VideoFormat(target.pixels)
-    if target.bits == 8:
+    rgb = VideoFormat(target.pixels).is_rgb
+    full = target.tags.range == ColorRange.JPEG
+    if target.bits == 8 and (rgb or not full):
         samples = pixels if pixels.dtype == np.uint8 else np.rint(pixels / np.float32(257)).astype(np.uint8)
         frame = _scaled(VideoFrame.from_ndarray(samples, format="rgb24"), target, ColorRange.JPEG)
     else:
         samples = pixels if pixels.dtype == np.uint16 else pixels.astype(np.uint16) * np.uint16(257)
-        if about.is_rgb:
+        if rgb:
             levels = samples if target.bits == 16 else np.rint(samples * ((2**target.bits - 1) / 65535)).astype(np.uint16)
             frame = VideoFrame.from_ndarray(levels, format=target.pixels)
         else:
-            levels = ycbcr(samples, MATRICES[target.tags.matrix], target.bits, target.tags.range == ColorRange.JPEG)
-            frame = _scaled(_planar(levels, f"yuv444p{target.bits}le"), target, ColorRange(target.tags.range))
+            levels = ycbcr(samples, MATRICES[target.tags.matrix], target.bits, full)
+            frame = _scaled(_planar(levels, target.bits), target, ColorRange(target.tags.range))
     frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range = target.tags
     return frame
 
@@ -127,11 +129,12 @@ def _scaled(frame: VideoFrame, target: Target, range_: ColorRange) -> VideoFrame
     )
 
 
-def _planar(levels: UInt16[ndarray, "h w 3"], pixels: str) -> VideoFrame:
+def _planar(levels: UInt16[ndarray, "h w 3"], bits: int) -> VideoFrame:
     height, width, _ = levels.shape
-    frame = VideoFrame(width, height, pixels)
+    frame = VideoFrame(width, height, "yuv444p" if bits == 8 else f"yuv444p{bits}le")
+    kind = np.dtype(np.uint8 if bits == 8 else "<u2")
     for number, plane in enumerate(frame.planes):
-        rows = np.zeros((height, plane.line_size // 2), "<u2")
+        rows = np.zeros((height, plane.line_size // kind.itemsize), kind)
         rows[:, :width] = levels[..., number]
         plane.update(rows.tobytes())
     return frame

@@ -37,8 +37,8 @@ def join(
     stores whole milliseconds: a time is rounded to the nearest one, and what comes from Matroska stays as it is. It also
     stores the mean rate, to nanoseconds, which alone says how long the last frame is shown. `streams` carries audio,
     subtitles, chapters and the title of the source along, packets unchanged and in the same relation to the video; of
-    MPEG-TS, whose clock starts anywhere, the file's start becomes time 0. PNG have no times and nothing beside them: they
-    are linked (copied where the disk has no links).
+    MPEG-TS and MPEG-PS, whose clocks start anywhere, the file's start becomes time 0. PNG have no times and nothing beside
+    them: they are linked (copied where the disk has no links).
     ValueError if segments differ in their encoder's settings, are damaged, or are not as many frames as there are times,
     if times do not increase or do not fit the container, or if it does not take a stream.
     """
@@ -159,7 +159,7 @@ def _moment(packet: av.Packet) -> Fraction:
 def _origin(path: Path) -> Fraction:
     """Return the seconds at which a file's clock starts if that has no meaning, else 0."""
     with containers.opened(path) as (container, video):
-        if container.format.name != "mpegts" or container.start_time is None:
+        if container.format.name not in ("mpeg", "mpegts") or container.start_time is None:
             return Fraction(0)
         # FFmpeg says it in microseconds; all streams count in the ticks of the video.
         assert video.time_base is not None

@@ -76,7 +76,7 @@ def describe(path: Path | str, *, fps: Fraction = FPS) -> Source:
     about = reading.info(path, fps=fps)
     first = next(_decoded(path))
     pixels, turned = _converted(path, 0, first)
-    aspect, streams = (about.pixel_aspect, ()) if path.is_dir() else _beside(path, about.pixel_aspect)
+    codec, streams = ("png", ()) if path.is_dir() else _beside(path)
     timed = not path.is_dir() and first.pts is not None
     tags = Tags(first.colorspace, first.color_primaries, first.color_trc, first.color_range)
     return Source(
@@ -89,10 +89,10 @@ def describe(path: Path | str, *, fps: Fraction = FPS) -> Source:
         constant_rate=about.constant_rate,
         tags=Tags() if path.is_dir() else tags,
         colour=about.colour,
-        pixel_aspect=1 / aspect if turned.rotation in (90, 270) else aspect,
+        pixel_aspect=1 / about.pixel_aspect if turned.rotation in (90, 270) else about.pixel_aspect,
         frames=about.frames,
         streams=streams,
-        codec=about.decoder.split()[0],
+        codec=codec,
         interlaced=about.interlaced or first.interlaced_frame,
         rotation=turned.rotation,
         mirrored=turned.mirrored,
@@ -111,13 +111,14 @@ def frames(path: Path | str) -> Iterator[Frame]:
     first: Orientation | None = None
     numbered = False
     stored = 0
+    due = _decoding_times(path)
     for number, decoded in enumerate(_decoded(path)):
         pixels, turned = _converted(path, number, decoded)
         first = first or turned
         if turned != first:
             raise ValueError(f"{path}: frame {number} is to be turned otherwise than those before it")
         numbered = numbered or (number == 0 and decoded.pts is None)
-        pts = number if numbered else decoded.pts
+        pts = number if numbered else decoded.pts if due is None else next(due, None)
         if pts is None or (waiting is not None and pts <= waiting.pts):
             before = "the start" if waiting is None else waiting.pts
             raise ValueError(f"{path}: frame {number} is shown at time {pts}, which is not after {before}")
@@ -134,14 +135,24 @@ def _decoded(path: Path) -> Iterator[VideoFrame]:
     return folders.decoded(folders.pngs(path)) if path.is_dir() else containers.decoded(path, turned=True)
 
 
-def _beside(path: Path, aspect: Fraction) -> tuple[Fraction, tuple[str, ...]]:
-    """Return what the container, or else the decoder, says of a pixel's proportion; and descriptions of the other streams."""
+def _beside(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Return the codec's name and descriptions of the streams that can be carried along."""
     with containers.opened(path) as (container, video):
         streams = tuple(carried.described(stream) for stream in carried.others(container))
-        if not video.sample_aspect_ratio:  # FFV1 keeps it in its frames
-            any(packet.decode() for packet in container.demux(video))
-            aspect = video.codec_context.sample_aspect_ratio or aspect
-    return Fraction(aspect), streams
+        return video.codec_context.codec.canonical_name, streams
+
+
+def _decoding_times(path: Path) -> Iterator[int] | None:
+    """Return the times at which an AVI's frames are decoded, in order, which it alone stores, and never when they are shown.
+
+    The frame that is shown n-th is due at the n-th of them. None for other files.
+    """
+    if path.is_dir():
+        return None
+    with containers.opened(path) as (container, video):
+        if container.format.name != "avi":
+            return None
+        return iter([packet.dts for packet in container.demux(video) if packet.size and packet.dts is not None])
 
 
 def _converted(path: Path, number: int, frame: VideoFrame) -> tuple[ndarray, Orientation]:

@@ -73,6 +73,10 @@ def target(
         raise ValueError(f"{path}: crf {crf} has no meaning for {codec}{' without loss' if lossless else ''}; leave it out")
     if crf is not None and not 0 <= crf <= 51:
         raise ValueError(f"{path}: crf is {crf}; allowed: 0 to 51")
+    if codec == "ffv1" and source.pixel_aspect != 1:
+        # FFmpeg has Matroska say it only where PyAV cannot ask for it; H.264 and H.265 say it themselves.
+        kind = f"pixels of {source.pixel_aspect.numerator}:{source.pixel_aspect.denominator}"
+        raise ValueError(f"{path}: {kind} cannot be stored as ffv1 in .mkv; h264 and h265 can, as can .mp4 and .mov")
     encoder, formats = (_LOSSLESS if lossless else _LOSSY)[codec]
     bits = min((depth for depth in formats if depth >= source.bits), default=None)
     if bits is None:
