@@ -4,7 +4,19 @@ import argparse
 from collections.abc import Sequence
 
 from oasis import __version__
-from oasis.cli import ablating, benching, costing, datasets, degrading, heads, networks, reporting, scoring, training
+from oasis.cli import (
+    ablating,
+    benching,
+    converting,
+    costing,
+    datasets,
+    degrading,
+    heads,
+    networks,
+    reporting,
+    scoring,
+    training,
+)
 from oasis.cli.options import Parser, command, status_of
 
 
@@ -27,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     heads.add(commands)
     networks.add(commands)
+    converting.add(commands)
     training.add(commands)
     degrading.add(commands)
     costing.add(commands)
