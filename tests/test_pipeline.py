@@ -49,7 +49,9 @@ def test_it_gives_the_pixels_of_the_command(model: str, tmp_path: Path) -> None:
         ARRAY[:, ::-1][:, ::-1],
         ARRAY.astype(np.float64) / 255,
         CLIP.float() / 255,
-        (CLIP.double() / 255),
+        CLIP.double() / 255,
+        (CLIP.float() / 255 + 0.4 / 255).clamp(max=1),
+        (CLIP.float() / 255 - 0.4 / 255).clamp(min=0),
     ],
 )
 def test_every_form_of_a_video_is_the_same_video(pipe: OasisPipeline, form: Any) -> None:
