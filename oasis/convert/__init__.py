@@ -125,10 +125,9 @@ def _unfilled(config: OasisConfig) -> Oasis:
 
 def _load_transformer(model: Oasis, part: Part, encoder: WanEncoder, request: Request, family: str) -> dict[str, Any]:
     """Fill the transformer and return how its patch embedding starts."""
-    crops = None
-    clips = Clips({}, family)
-    if request.embedding == "least-squares":
-        clips = training_clips(request.videos, family)
+    fitted, crops = request.embedding == "least-squares", None
+    clips = training_clips(request.videos, family) if fitted else Clips({}, family)
+    if fitted:
         videos = {} if request.videos is None else hashes(request.videos)
         crops = {"count": FIT_BATCHES * CROP.batch, "size": CROP.name, "family": family, "videos": videos}
     with tqdm(desc="fitting", unit="crop", total=FIT_BATCHES * CROP.batch, delay=1, dynamic_ncols=True) as progress:
@@ -141,8 +140,8 @@ def _load_transformer(model: Oasis, part: Part, encoder: WanEncoder, request: Re
             embedding=request.embedding,
             names=part.names,
         )
-    fitted = None if explained is None else explained.tolist()
-    return {"start": request.embedding, "seed": request.seed, "r_squared_by_latent": fitted, "crops": crops}
+    r_squared = None if explained is None else explained.tolist()
+    return {"start": request.embedding, "seed": request.seed, "r_squared_by_latent": r_squared, "crops": crops}
 
 
 def _table(path: Path, config: OasisConfig) -> RoutingTable:

@@ -51,10 +51,11 @@ def hashes(path: Path) -> dict[str, str]:
 
 
 def _part(path: Path, names: Foreign | None) -> Part:
+    state = tensors.read(path)
     try:
-        return Part(path, names or detect(tensors.read(path)))
+        return Part(path, names or detect(state))
     except ValueError as error:
-        raise ValueError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _check(path: Path, config: OasisConfig) -> None:
