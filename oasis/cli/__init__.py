@@ -4,7 +4,20 @@ import argparse
 from collections.abc import Sequence
 
 from oasis import __version__
-from oasis.cli import ablating, benching, costing, datasets, degrading, heads, networks, reporting, scoring, training, upscaling
+from oasis.cli import (
+    ablating,
+    benching,
+    converting,
+    costing,
+    datasets,
+    degrading,
+    heads,
+    networks,
+    reporting,
+    scoring,
+    training,
+    upscaling,
+)
 from oasis.cli.options import Parser, command, status_of
 
 
@@ -28,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     heads.add(commands)
     upscaling.add(commands)
     networks.add(commands)
+    converting.add(commands)
     training.add(commands)
     degrading.add(commands)
     costing.add(commands)

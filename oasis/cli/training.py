@@ -39,14 +39,14 @@ def add(commands: "Commands") -> None:
     start = train.add_argument_group("where it starts")
     start.add_argument("--start", metavar="MODEL", help="tiny, or the folder of a model, to go on from")
     start.add_argument("--routing", type=Path, help="routing.json of that model: go on routed")
-    start.add_argument("--backbone", metavar="FILE", type=Path, help="Wan2.1's transformer (.safetensors), for wan presets")
+    start.add_argument("--backbone", metavar="FILE", type=Path, help="Wan2.1's transformer, for wan presets")
     start.add_argument(
         "--embedding",
         choices=("least-squares", "random"),
         default="least-squares",
         help="start beside --backbone (%(default)s)",
     )
-    start.add_argument("--vae", metavar="FILE", type=Path, help="Wan2.1's VAE (.safetensors), for wan presets")
+    start.add_argument("--vae", metavar="FILE", type=Path, help="Wan2.1's VAE, for wan presets")
     how = train.add_argument_group("how it computes")
     how.add_argument("--precision", choices=("float32", "bf16"), help="of matrix products (the preset's)")
     how.add_argument("--features", default="random", help="of the perceptual loss: random, or a SqueezeNet file (%(default)s)")
@@ -63,7 +63,7 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
 def _shards(args: argparse.Namespace) -> None:
     from oasis.train import shards, stages
     from oasis.train.clips import hashes, training_clips
-    from oasis.train.encoder import frames_encoder
+    from oasis.train.encoder import frames_encoder, read_encoder
     from oasis.train.presets import PRESETS
 
     preset = PRESETS[args.preset]
@@ -75,7 +75,7 @@ def _shards(args: argparse.Namespace) -> None:
         at_least_one("--crops", args.crops),
         args.seed,
         workers=at_least_one("--workers", args.workers),
-        encoder=frames_encoder(args.encoder) if args.encoder else None,
+        encoder=frames_encoder(read_encoder(args.encoder)) if args.encoder else None,
         videos=hashes(args.videos) if args.videos else {},
     )
     print(args.out)

@@ -1,4 +1,4 @@
-"""Weights on disk: one safetensors file and its configuration in a folder; strict in everything, never pickle."""
+"""Weights on disk: safetensors and their configuration in a folder; strict in everything, never pickle."""
 
 import copy
 import dataclasses
@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from oasis import files
 from oasis.configs import OasisConfig
+from oasis.model import tensors
 from oasis.model.dit import DiT
 from oasis.model.naming import ENCODER, decoder_names, dit_names, rename
 from oasis.model.oasis import Oasis
 from oasis.model.vae import WanDecoder
 
 FORMAT = 1
-CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+CONFIG, CARD = "config.json", "README.md"
 _DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 _LISTED = 3
 
@@ -43,29 +42,36 @@ class _Header:
     weights_sha256: str
 
 
-def save(model: Oasis, folder: Path, *, trained: bool, card: str | None = None, dtype: torch.dtype = torch.float32) -> str:
+def save(
+    model: Oasis,
+    folder: Path,
+    *,
+    trained: bool,
+    card: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    shard_bytes: int = tensors.SHARD_BYTES,
+) -> str:
     """Write config.json, model.safetensors and, with a `card`, README.md into `folder`; return the weights' SHA-256.
 
-    A routed model is written with its heads in checkpoint order, so that any table can be put on it later.
+    A routed model is written with its heads in checkpoint order, so that any table can be put on it later. Weights of more
+    than `shard_bytes` are written as shards; then the SHA-256 is that of their index, which holds those of all shards.
     """
-    state = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in _in_checkpoint_order(model).items()}
-    _refuse_not_finite(state, model.config.name)
     with files.replacing_folder(folder) as temporary:
-        with files.replacing(temporary / WEIGHTS) as path:  # save_file alone leaves a file that only its owner may read
-            save_file(state, path)
-        header = _Header(format=FORMAT, trained=trained, weights_sha256=files.sha256(temporary / WEIGHTS))
+        written = tensors.write(temporary, _in_checkpoint_order(model), dtype, shard_bytes=shard_bytes)
+        header = _Header(format=FORMAT, trained=trained, weights_sha256=files.sha256(written))
         content = dataclasses.asdict(header) | dataclasses.asdict(model.config)
         (temporary / CONFIG).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         if card is not None:
             (temporary / CARD).write_text(card, encoding="utf-8")
+    tensors.remove_stale(folder, folder / written.name)
     return header.weights_sha256
 
 
 def load(folder: Path, *, dtype: torch.dtype = torch.float32) -> Loaded:
     """Read what `save` wrote, converted to `dtype`; whatever does not fit exactly is refused by name."""
     header, config = read_config(Path(folder) / CONFIG)
-    path = Path(folder) / WEIGHTS
-    state = read_state(path)
+    path = tensors.kept(Path(folder))
+    state = tensors.read(path)
     found = files.sha256(path)
     if found != header.weights_sha256:
         raise ValueError(f"{path}: its sha256 is {found}, but config.json names {header.weights_sha256}")
@@ -73,31 +79,23 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32) -> Loaded:
         model = Oasis(config)
     _refuse_misfits({name: tensor.shape for name, tensor in model.state_dict().items()}, state, str(path))
     state = {name: tensor.to(dtype) for name, tensor in state.items()}
-    _refuse_not_finite(state, str(path))
+    tensors.refuse_not_finite(state, str(path))
     model.load_state_dict(state, assign=True)
     return Loaded(model, found, header.trained)
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a .safetensors file by name; any other kind of file is refused unread."""
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise ValueError(f"{path}: weights are read from .safetensors files only, because other formats can run code")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file, or cut off ({error})") from error
 
 
 def load_dit(dit: DiT, state: Mapping[str, Tensor], names: str = "ours") -> None:
     """Fill a transformer from tensors named as `ours`, `official` (Wan2.1) or `diffusers`; nothing may be left over."""
     if any(order != tuple(sorted(order)) for order in dit.head_order):
         raise ValueError("weights cannot be loaded into a routed transformer, whose heads are reordered; load, then route")
+    dit.load_state_dict(dit_state(dit, state, names))
+
+
+def dit_state(dit: DiT, state: Mapping[str, Tensor], names: str) -> dict[str, Tensor]:
+    """Return a transformer's tensors under our names, once they fit `dit` exactly, of which only the shapes matter."""
     shapes = {name: tensor.shape for name, tensor in dit.state_dict().items()}
     theirs = rename(shapes, dit_names(dit.config), "ours", names)
-    dit.load_state_dict(_fitting(shapes, theirs, state, f"transformer with {names} names"))
+    return _fitting(shapes, theirs, state, f"transformer with {names} names")
 
 
 def load_decoder(decoder: WanDecoder, state: Mapping[str, Tensor], names: str = "ours") -> None:
@@ -111,7 +109,7 @@ def load_decoder(decoder: WanDecoder, state: Mapping[str, Tensor], names: str = 
 def read_config(path: Path) -> tuple[_Header, OasisConfig]:
     """Read config.json; ValueError names the file and the field that is unknown, missing or of another type."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; a model is a folder with {CONFIG} and {WEIGHTS}")
+        raise FileNotFoundError(f"{path}: no such file; a model is a folder with {CONFIG} and {tensors.WEIGHTS}")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(data, dict):
@@ -160,6 +158,8 @@ def _in_checkpoint_order(model: Oasis) -> dict[str, Tensor]:
     """Return the state with every layer's heads back where the checkpoint had them; the model stays as it is."""
     state = model.state_dict()
     for layer, (block, order) in enumerate(zip(model.dit.blocks, model.dit.head_order, strict=True)):
+        if order == tuple(sorted(order)):
+            continue
         attention = copy.deepcopy(block.self_attention)
         attention.permute_heads(tuple(order.index(head) for head in range(len(order))))
         state |= attention.state_dict(prefix=f"dit.blocks.{layer}.self_attention.")
@@ -171,7 +171,7 @@ def _fitting(
 ) -> dict[str, Tensor]:
     """Return `state` under our names, once it fits exactly; a misfit is reported under its own name."""
     _refuse_misfits({theirs[name]: shape for name, shape in shapes.items()}, state, where)
-    _refuse_not_finite(state, where)
+    tensors.refuse_not_finite(state, where)
     return {name: state[theirs[name]] for name in shapes}
 
 
@@ -192,9 +192,3 @@ def _refuse_misfits(shapes: Mapping[str, Sequence[int]], state: Mapping[str, Ten
     ]
     if found:
         raise ValueError(f"{where}: weights do not fit: {'; '.join(found)}")
-
-
-def _refuse_not_finite(state: Mapping[str, Tensor], where: str) -> None:
-    for name, tensor in state.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise ValueError(f"{where}: tensor {name!r} holds NaN or infinity as {str(tensor.dtype).removeprefix('torch.')}")

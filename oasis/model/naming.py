@@ -5,7 +5,8 @@ from typing import Literal, NamedTuple, get_args
 
 from oasis.configs import DiTConfig, VAEConfig
 
-Naming = Literal["ours", "official", "diffusers"]
+Foreign = Literal["official", "diffusers"]
+Naming = Literal["ours", Foreign]
 _LEAVES = ("weight", "bias", "gamma")
 _LEVELS = 4  # of the Wan decoder; all but the last end in an upsampler
 
@@ -53,6 +54,20 @@ _RESIDUAL = {
 }
 ENCODER = {"official": ("encoder.", "conv1."), "diffusers": ("encoder.", "quant_conv.")}
 """How the keys of a VAE file begin that belong to its encoder, which no network here has."""
+
+
+_TELLING = {"official": ("head.head.weight", "conv2.weight"), "diffusers": ("proj_out.weight", "post_quant_conv.weight")}
+"""A tensor of the transformer and one of the VAE that no other naming has."""
+
+
+def detect(keys: Iterable[str]) -> Foreign:
+    """Return whose names the tensors of a transformer or of a VAE have; ValueError if nobody's that is known."""
+    keys = set(keys)
+    for naming in get_args(Foreign):
+        if not keys.isdisjoint(_TELLING[naming]):
+            return naming
+    looked = ", ".join(name for names in _TELLING.values() for name in names)
+    raise ValueError(f"tensors have the names neither of Wan2.1 nor of diffusers: none of {looked} among {len(keys)}")
 
 
 def dit_names(config: DiTConfig) -> list[Names]:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from oasis import video
 from oasis.configs import SPATIAL_STRIDE, TEMPORAL_STRIDE, WAN_1_3B, VAEConfig
-from oasis.model.checkpoint import read_state
+from oasis.model import tensors
+from oasis.model.naming import Foreign, detect
 from oasis.model.vae import WAN_MEAN, WAN_STD
 
 DECODER = {"official": ("decoder.", "conv2."), "diffusers": ("decoder.", "post_quant_conv.")}
@@ -72,21 +73,21 @@ def load_encoder(encoder: WanEncoder, state: Mapping[str, Tensor], names: Litera
         raise ValueError(f"Wan encoder with {names} names: weights do not fit: {textwrap.shorten(str(error), 300)}") from error
 
 
-def read_encoder(path: Path, config: VAEConfig = WAN_1_3B.vae) -> WanEncoder:
-    """Return the encoder of a Wan VAE from its .safetensors file, whose keys may be official or diffusers' names."""
-    encoder, state = WanEncoder(config), read_state(path)
+def read_encoder(path: Path, config: VAEConfig = WAN_1_3B.vae, names: Foreign | None = None) -> WanEncoder:
+    """Return the encoder of a Wan VAE from its file (`tensors.read`); without `names` the keys tell whose they are."""
+    encoder, state = WanEncoder(config), tensors.read(path)
     try:
-        load_encoder(encoder, state, "diffusers" if "quant_conv.weight" in state else "official")
+        load_encoder(encoder, state, names or detect(state))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return encoder
 
 
 def frames_encoder(
-    path: Path, device: str = "cpu"
+    encoder: WanEncoder, device: str = "cpu"
 ) -> Callable[[UInt8[np.ndarray, "t y x 3"]], Float32[np.ndarray, "c t4 h8 w8"]]:
-    """Return a function from clean frames to their normalised latents, by the encoder in the file of a Wan VAE."""
-    encoder = read_encoder(path).to(device)
+    """Return a function from clean frames to their normalised latents."""
+    encoder = encoder.to(device)
 
     def encode(frames: UInt8[np.ndarray, "t y x 3"]) -> Float32[np.ndarray, "c t4 h8 w8"]:
         clip = video.to_network(rearrange(torch.from_numpy(frames), "t y x c -> t c y x"))

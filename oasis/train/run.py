@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from oasis import files
-from oasis.model import MODELS, load_model
-from oasis.model.checkpoint import WEIGHTS
+from oasis.model import MODELS, load_model, tensors
+from oasis.model.checkpoint import CONFIG, read_config
 from oasis.model.oasis import Oasis
 from oasis.train import record, stages, state
 from oasis.train.clips import hashes, training_clips
@@ -144,13 +144,14 @@ def _features(settings: Settings, plan: tuple[Stage, ...]) -> Features | None:
 def _recorded(settings: Settings, plan: tuple[Stage, ...], source: Source) -> dict[str, Any]:
     """Return the settings with the hashes of files in place of their paths, and what crops are made of."""
     said = asdict(settings)
-    for name in ("routing", "backbone", "vae"):
+    said["routing"] = None if settings.routing is None else files.sha256(settings.routing)
+    for name in ("backbone", "vae"):
         path = said[name]
-        said[name] = None if path is None else files.sha256(path)
+        said[name] = None if path is None else tensors.sha256(path)
     if settings.start in MODELS:  # a name, also where a folder is called the same; other versions give it other weights
         said["start"] = load_model(settings.start).weights_sha256
     elif settings.start is not None and Path(settings.start).is_dir():
-        said["start"] = files.sha256(Path(settings.start) / WEIGHTS)
+        said["start"] = read_config(Path(settings.start) / CONFIG)[0].weights_sha256
     said["stages"] = [asdict(stage) for stage in plan]
     if Path(settings.features).is_file():
         said["features"] = files.sha256(Path(settings.features))

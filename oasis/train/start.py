@@ -8,9 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from oasis.model import build, load_model
-from oasis.model.checkpoint import load_decoder, load_dit, read_state
+from oasis.model import build, load_model, tensors
+from oasis.model.checkpoint import dit_state, load_decoder
 from oasis.model.dit import DiT
+from oasis.model.naming import Foreign, detect
 from oasis.model.oasis import Oasis
 from oasis.model.unshuffle import unshuffle
 from oasis.model.vae import WanDecoder
@@ -43,12 +44,15 @@ def trained(model: str, routing: Path | None, preset: Preset) -> Oasis:
     return found
 
 
-def load_vae(model: Oasis, path: Path) -> None:
-    """Fill the Wan decoder from the file of a VAE, with official or diffusers' names."""
+def load_vae(model: Oasis, path: Path, names: Foreign | None = None) -> None:
+    """Fill the Wan decoder from the file of a VAE; without `names` the keys tell whose they are."""
     if not isinstance(model.vae, WanDecoder):
         raise ValueError(f"--vae is for networks with the Wan decoder; {model.config.name} has a decoder of its own")
-    state = read_state(path)
-    load_decoder(model.vae, state, "official" if "conv2.weight" in state else "diffusers")
+    state = tensors.read(path)
+    try:
+        load_decoder(model.vae, state, names or detect(state))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def load_backbone(
@@ -59,25 +63,29 @@ def load_backbone(
     seed: int,
     *,
     embedding: Literal["least-squares", "random"],
+    names: Foreign | None = None,
 ) -> Tensor | None:
     """Fill the transformer from Wan2.1's, all but the patch embedding, which there reads latents and here unshuffled pixels.
 
     `least-squares`: it starts as the pretrained one behind the best linear map from pixels to latents, which `source` must then
-    hold, and the fit's R^2 per latent channel is returned. `random`: as Wan2.1's starts, for comparison.
+    hold, and the fit's R^2 per latent channel is returned. `random`: as Wan2.1's starts, for comparison. Without `names` the
+    keys of the file tell whose they are.
     """
-    config = model.config.dit
-    state = read_state(path)
+    state, config = tensors.read(path), model.config.dit
     with torch.device("meta"):
         shell = DiT(replace(config, in_channels=config.out_channels))
-    backbone = shell.to_empty(device="cpu")
-    load_dit(backbone, state, "official" if "head.head.weight" in state else "diffusers")
-    ours = {name: tensor for name, tensor in backbone.state_dict().items() if not name.startswith("patch_embedding.")}
-    model.dit.load_state_dict(ours, strict=False)
+    try:
+        ours = dit_state(shell, state, names or detect(state))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    pretrained = shell.patch_embedding.to_empty(device="cpu")
+    pretrained.load_state_dict({part: ours.pop(f"patch_embedding.{part}") for part in ("weight", "bias")})
+    model.dit.load_state_dict(ours, strict=False)  # all but the patch embedding, which has another shape here
     if embedding == "random":
         start_randomly(model.dit.patch_embedding, seed)
         return None
     samples = (_sample(batch, model.config.scale) for batch in _batches(source, sizes, seed))
-    return fit_embedding(model.dit.patch_embedding, backbone.patch_embedding, samples)
+    return fit_embedding(model.dit.patch_embedding, pretrained, samples)
 
 
 def _sample(batch: Batch, scale: int) -> Sample:

@@ -10,8 +10,9 @@ from wan_golden import DIT_CASES, VAE_CASES, dit_config, listed_shapes, read
 
 from oasis.configs import WAN_1_3B, DiTConfig, VAEConfig
 from oasis.model.dit import DiT
-from oasis.model.naming import ENCODER, Names, decoder_names, dit_names, rename
+from oasis.model.naming import ENCODER, Names, decoder_names, detect, dit_names, rename
 from oasis.model.vae import WanDecoder
+from oasis.train.encoder import official_name
 
 Shared = Callable[[str], Path]
 NAMINGS = ("official", "diffusers")
@@ -47,6 +48,26 @@ def test_decoder_has_every_tensor_of_the_public_file_but_the_encoder(shared: Sha
     wanted = {name: shape for name, shape in listed.items() if not name.startswith(ENCODER[naming])}
     assert renamed_shapes(decoder, decoder_names(decoder.config), naming) == wanted
     assert len(listed) == 194 and 0 < len(wanted) < 194
+
+
+def test_the_whole_file_of_the_vae_has_its_other_names(shared: Shared) -> None:
+    """Decoder and encoder, each by its own table, cover every tensor of both published lists, both ways."""
+    folder, names = shared("golden/wan_vae"), decoder_names(WAN_1_3B.vae)
+    ours, theirs = (listed_shapes(folder / f"names_wan2.1_vae_{naming}.txt") for naming in ("diffusers", "official"))
+    decoder = [name for name in ours if not name.startswith(ENCODER["diffusers"])]
+    renamed = rename(decoder, names, "diffusers", "official")
+    renamed |= {name: official_name(name) for name in ours if name.startswith(ENCODER["diffusers"])}
+    assert {renamed[name]: shape for name, shape in ours.items()} == theirs
+    assert rename([renamed[name] for name in decoder], names, "official", "diffusers") == {renamed[n]: n for n in decoder}
+
+
+@pytest.mark.parametrize("lists", ["wan_dit/names_wan2.1_t2v_1.3B", "wan_vae/names_wan2.1_vae"])
+@pytest.mark.parametrize("naming", NAMINGS)
+def test_names_tell_whose_they_are(shared: Shared, lists: str, naming: str) -> None:
+    stem = shared("golden") / lists
+    assert detect(listed_shapes(stem.with_name(f"{stem.name}_{naming}.txt"))) == naming
+    with pytest.raises(ValueError, match=r"have the names neither of Wan2.1 nor of diffusers"):
+        detect(["blocks.0.ffn.0.weight", "encoder.conv_in.weight"])
 
 
 @pytest.mark.parametrize("name", DIT_CASES)
