@@ -6,6 +6,8 @@ from typing import Literal
 TEMPORAL_STRIDE = 4
 SPATIAL_STRIDE = 8
 SCALES = (1, 2, 4, 8)
+WAN_WIDTHS = (4, 4, 2, 1)
+"""Widths of the Wan decoder's levels, in multiples of the base width."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,7 @@ class DiTConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class VAEConfig:
-    """Sizes of the decoder: `wan` is diffusers' AutoencoderKLWan, `small` ours at LQ resolution.
+    """Sizes of the decoder: `wan` is that of Wan2.1's VAE, `small` ours at LQ resolution.
 
     `width` is the base width (`wan`) or the trunk's width (`small`); `blocks` the residual blocks of a level (`wan`) or
     in all (`small`).

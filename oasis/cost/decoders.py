@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from oasis.configs import SPATIAL_STRIDE, TEMPORAL_STRIDE, OasisConfig, VAEConfig
+from oasis.configs import SPATIAL_STRIDE, TEMPORAL_STRIDE, WAN_WIDTHS, OasisConfig, VAEConfig
 from oasis.cost.executed import Rectangle, Tile, padded_pairs
 from oasis.cost.operation import Operation, Work, convolution, linear, product, stored
 from oasis.grid import Grid
 
 PIXELS = 3 * TEMPORAL_STRIDE * SPATIAL_STRIDE**2
-WAN_WIDTHS = (4, 4, 2, 1)
-"""Widths of the Wan decoder's levels, in multiples of the base width."""
 
 
 def unshuffle(config: OasisConfig, latent: Grid, pixels: int) -> Iterator[Operation]:
@@ -70,7 +68,7 @@ class _Size(NamedTuple):
 
 
 def wan_decoder(vae: VAEConfig, latent: Grid, tile: Tile) -> Iterator[Operation]:
-    """Yield the convolutions of diffusers' Wan decoder, called latent frame by latent frame with carried caches.
+    """Yield the convolutions of the Wan decoder, run latent frame by latent frame with carried frames.
 
     The first latent frame becomes one frame, each later one four: the two convolutions that double the frames do not run
     for the first. Names are those of the module.

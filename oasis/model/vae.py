@@ -1,6 +1,4 @@
-"""From latents to pixels: two decoders, `wan` (diffusers) and `small` (ours, at LQ resolution)."""
-
-from typing import Any
+"""From latents to pixels: `small` (ours, at LQ resolution) here, `wan` in wan_decoder.py."""
 
 import torch
 import torch.nn.functional as F
@@ -10,46 +8,10 @@ from torch import Tensor, nn
 
 from oasis.configs import SPATIAL_STRIDE, TEMPORAL_STRIDE, OasisConfig, VAEConfig
 from oasis.model.unshuffle import shuffle, unshuffle
+from oasis.model.wan_decoder import WanDecoder
 
 PIXELS = 3 * TEMPORAL_STRIDE * SPATIAL_STRIDE**2
 LATENT_SCALE = 1  # a clip of scale 1 unshuffles into PIXELS channels on the latent grid
-
-# Mean and spread of Wan2.1's latents, per channel: Wan-Video/Wan2.1, wan/modules/vae.py, class WanVAE.
-WAN_MEAN = (
-    -0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
-    0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921,
-)  # fmt: skip
-WAN_STD = (
-    2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
-    3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160,
-)  # fmt: skip
-
-
-class WanDecoder(nn.Module):
-    """The decoder half of diffusers' AutoencoderKLWan; takes normalised latents, as the transformer writes them."""
-
-    def __init__(self, config: VAEConfig) -> None:
-        super().__init__()
-        from diffusers import AutoencoderKLWan  # slow to import, and only the full-size model needs it
-
-        if config.channels != len(WAN_MEAN):
-            raise ValueError(f"the Wan decoder reads {len(WAN_MEAN)} channels, got channels={config.channels}")
-        self.config = config
-        vae: Any = AutoencoderKLWan(base_dim=config.width, z_dim=config.channels, num_res_blocks=config.blocks)
-        self.post_quant_conv = vae.post_quant_conv
-        self.decoder = vae.decoder
-        self.causal_convolutions = vae._cached_conv_counts["decoder"]
-
-    def decode(self, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b 3 f y x"]:
-        """Decode latent frame by latent frame with carried caches, exactly as the official code does; not clamped."""
-        mean, std = (latents.new_tensor(values)[:, None, None, None] for values in (WAN_MEAN, WAN_STD))
-        hidden = self.post_quant_conv(latents * std + mean)
-        cache: list[Tensor | str | None] = [None] * self.causal_convolutions
-        frames = [
-            self.decoder(hidden[:, :, i : i + 1], feat_cache=cache, feat_idx=[0], first_chunk=i == 0)
-            for i in range(hidden.shape[2])
-        ]
-        return torch.cat(frames, dim=2)
 
 
 class SmallVAE(nn.Module):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from oasis import video
 from oasis.configs import SPATIAL_STRIDE, TEMPORAL_STRIDE, WAN_1_3B, VAEConfig
 from oasis.model.checkpoint import read_state
-from oasis.model.vae import WAN_MEAN, WAN_STD
+from oasis.model.wan_decoder import WAN_MEAN, WAN_STD
 
 DECODER = {"official": ("decoder.", "conv2."), "diffusers": ("decoder.", "post_quant_conv.")}
 """How the keys of a VAE file begin that belong to its decoder."""

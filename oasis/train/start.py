@@ -13,7 +13,7 @@ from oasis.model.checkpoint import load_decoder, load_dit, read_state
 from oasis.model.dit import DiT
 from oasis.model.oasis import Oasis
 from oasis.model.unshuffle import unshuffle
-from oasis.model.vae import WanDecoder
+from oasis.model.wan_decoder import WanDecoder
 from oasis.routing import RoutingTable
 from oasis.train.corpus import Batch, Corpus, CropSize, Source
 from oasis.train.embedding import Sample, fit_embedding, start_randomly
