@@ -1,5 +1,7 @@
 """The Wan decoder in tiles, and the weights that mix them."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given
@@ -44,6 +46,17 @@ def test_errors_of_tiles_are_largest_at_seams_and_shrink_with_the_overlap() -> N
     hard, soft = ((DECODER.decode(Z, tile=(12, 8), overlap=overlap) - whole).abs().mean((0, 1, 2, 3)) for overlap in (0, 3))
     assert hard[56:72].mean() > 1.2 * hard[:16].mean() > 0  # nowhere zero: the middle attends to the whole frame
     assert soft.max() < hard.max()
+
+
+def test_without_attention_tiles_are_exact_beyond_the_reach_of_the_convolutions() -> None:
+    decoder = copy.deepcopy(DECODER)
+    for tensor in decoder.decoder.mid_block.attentions[0].proj.parameters():
+        tensor.zero_()
+    z = torch.randn(1, 16, 2, 1, 44, generator=torch.Generator().manual_seed(1))
+    error = (decoder.decode(z, tile=(1, 24), overlap=0) - decoder.decode(z)).abs().amax((0, 1, 2, 3))
+    reach = 8 * 14  # pixels: 9 convolutions of latents, 5 at twice their size, 5 at four times, 5 at eight
+    assert error[: 8 * 20 - reach].max() < 1e-5 and error[8 * 24 + reach :].max() < 1e-5
+    assert error[8 * 20 : 8 * 24].max() > 1e-3
 
 
 def test_gradients_pass_through_tiles() -> None:
