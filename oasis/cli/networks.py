@@ -16,7 +16,7 @@ def add(commands: "Commands") -> None:
     upscale = command(commands, "upscale", _upscale, "upscale a video; as many frames come out, each exactly x4 as large")
     upscale.add_argument("input", metavar="IN", type=Path, help="a video or a folder of PNG")
     upscale.add_argument("output", metavar="OUT", type=Path, help="NAME.mp4 (H.264), NAME.mkv (lossless), or a folder of PNG")
-    upscale.add_argument("--model", default="tiny", help="tiny, tiny-routed, a folder, or random-tiny | random-wan-1.3b")
+    upscale.add_argument("--model", default="tiny", help="tiny, tiny-routed, a folder, or random-tiny | random-wan-1.3b[-fast]")
     upscale.add_argument(
         "--routing", metavar="FILE", type=Path, help="routing.json of the model; without it dense, or tiny-routed's own"
     )
@@ -25,7 +25,7 @@ def add(commands: "Commands") -> None:
     add_compute(upscale)
 
     describe = command(commands, "describe", _describe, "print a network's parameters by part, without building its weights")
-    describe.add_argument("preset", choices=("tiny", "wan-1.3b"))
+    describe.add_argument("preset", choices=("tiny", "wan-1.3b", "wan-1.3b-fast"))
 
 
 def _upscale(args: argparse.Namespace) -> None:

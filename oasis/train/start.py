@@ -27,7 +27,7 @@ _FITTED = 1_000_000  # added to the seed: what closed forms see is not what the 
 def fresh(preset: Preset, source: Source, sizes: tuple[CropSize, ...], seed: int) -> Oasis:
     """Return a network with random weights; one with a small VAE starts from closed forms, fitted to the largest crops."""
     torch.manual_seed(seed)
-    if preset.config.vae.kind == "wan":
+    if preset.config.vae.kind != "small":
         return build(preset.config)
     model = Oasis(preset.config)
     initialise(model, (batch[:2] for batch in _batches(source, sizes, seed)))
