@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,9 +16,13 @@ from oasis.configs import SCALES, WAN_1_3B, WAN_1_3B_FAST, VAEConfig
 from oasis.model.checkpoint import load, save
 from oasis.model.oasis import Oasis, parameter_counts
 from oasis.model.vae import FastDecoder
-from oasis.train.corpus import Batch, CropSize
+from oasis.train import shards
+from oasis.train.corpus import Batch, Clips, Corpus, CropSize
+from oasis.train.encoder import WanEncoder
+from oasis.train.loop import Run, train
 from oasis.train.objective import Objective
 from oasis.train.presets import PRESETS
+from oasis.train.shards import Shards
 from oasis.train.stages import Stage
 
 FAST = VAEConfig(kind="fast", channels=16, width=8, blocks=2)
@@ -100,6 +105,33 @@ def test_a_few_steps_lower_the_loss_of_the_decoder_stage() -> None:
         optimiser.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_every_stage_runs_from_shards_that_hold_latents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Corpus, "loader", lambda corpus: iter(corpus))  # a process per stage would cost more than the steps
+    wan = WanEncoder(VAEConfig(kind="wan", channels=16, width=4, blocks=1))
+
+    def encoder(frames: np.ndarray) -> np.ndarray:
+        return wan.encode(torch.from_numpy(frames).permute(3, 0, 1, 2)[None] / 127.5 - 1)[0].numpy()
+
+    sizes = (CropSize(batch=2, frames=5, height=32, width=32),)
+    clips = Clips({"noise": np.random.default_rng(0).integers(0, 256, (6, 40, 40, 3), dtype=np.uint8)}, "moderate")
+    shards.write(tmp_path / "shards", clips, sizes, 2, seed=0, encoder=encoder)
+    preset = PRESETS["wan-1.3b-fast"]
+    stages = tuple(
+        dataclasses.replace(stage, steps=1, sizes=sizes, warmup=0, accumulate=1, losses=without_features(stage))
+        for stage in preset.stages
+    )
+    model = Oasis(small_oasis(vae=FAST, skip=False))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    run = Run(source=Shards(tmp_path / "shards"), schedule=preset.schedule, stages=stages, folder=tmp_path / "run", seed=0)
+    after = train(model, run).state_dict()
+    changed = {name.split(".")[0] for name, tensor in before.items() if not torch.equal(tensor, after[name])}
+    assert changed == {"dit", "prompt", "vae"}
+
+
+def without_features(stage: Stage) -> dict[str, float]:
+    return {name: weight for name, weight in stage.losses.items() if name != "perceptual"}
 
 
 def test_it_needs_latents_and_the_wan_decoder_stays_as_it_is() -> None:
