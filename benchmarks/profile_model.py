@@ -14,7 +14,7 @@ from oasis.timing.routings import THIRDS
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default="tiny", help="tiny, a folder, or random-tiny | random-wan-1.3b")
+    parser.add_argument("--model", default="tiny", help="tiny, a folder, or random-tiny | random-wan-1.3b[-fast]")
     parser.add_argument("--layers", type=int, help="of random-*: only so many layers")
     parser.add_argument(
         "--clip", metavar="TxHxW", action="append", help="frames, rows, columns of LQ (17x48x80); several are fitted"

@@ -18,7 +18,7 @@ from oasis.upscale import Tiling
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clip", metavar="FILE", type=Path, help="a video or a folder of PNG (a built-in clip)")
     parser.add_argument("--suffix", choices=(".mp4", ".mkv"), default=".mp4", help="of the file that is written (%(default)s)")
-    parser.add_argument("--model", default="tiny", help="tiny, a folder, or random-tiny | random-wan-1.3b")
+    parser.add_argument("--model", default="tiny", help="tiny, a folder, or random-tiny | random-wan-1.3b[-fast]")
     parser.add_argument("--layers", type=int, help="of random-*: only so many layers")
     parser.add_argument("--tile", metavar="TxHxW", default="17x48x80", help="frames and LQ pixels at a time (%(default)s)")
     parser.add_argument("--routing", metavar="R", action="append", help=f"routing.json or pattern=share,... ({THIRDS})")

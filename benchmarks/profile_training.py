@@ -64,7 +64,7 @@ def profile(args: argparse.Namespace) -> None:
         medians = {name: statistics.median(values) for name, values in seconds.items()}
         for name, median in medians.items():
             rows.append({"what": f"batch {name}", "seconds": median, "ratio": medians["on the fly"] / median})
-        for kind in (stage for stage in preset.stages if "latent" not in stage.losses or preset.config.vae.kind == "small"):
+        for kind in (stage for stage in preset.stages if preset.config.vae.kind == "small" or not needs_latents(stage)):
             rows.append(step_row(args, kind, stored if size in kind.sizes else clips, where, Path(temporary) / kind.name))
     table = pd.DataFrame(rows).assign(
         preset=args.preset,
@@ -78,6 +78,10 @@ def profile(args: argparse.Namespace) -> None:
         old = pd.read_csv(args.csv) if args.csv.exists() else None
         with files.replacing(args.csv) as whole:
             pd.concat([old, table]).to_csv(whole, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def needs_latents(stage: Stage) -> bool:
+    return "latent" in stage.losses or stage.trains == "decoder"
 
 
 def step_row(args: argparse.Namespace, stage: Stage, source: Clips | Shards, where: str, folder: Path) -> dict[str, object]:

@@ -1,11 +1,13 @@
 """Configurations as frozen records, and the presets by name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 TEMPORAL_STRIDE = 4
 SPATIAL_STRIDE = 8
 SCALES = (1, 2, 4, 8)
+WAN_WIDTHS = (4, 4, 2, 1)
+"""Widths of the Wan decoder's levels, in multiples of the base width."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +38,13 @@ class DiTConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class VAEConfig:
-    """Sizes of the decoder: `wan` is diffusers' AutoencoderKLWan, `small` ours at LQ resolution.
+    """Sizes of the decoder: `wan` is that of Wan2.1's VAE, `small` and `fast` ours at LQ resolution.
 
-    `width` is the base width (`wan`) or the trunk's width (`small`); `blocks` the residual blocks of a level (`wan`) or
-    in all (`small`).
+    `fast` reads the latents of `wan`, `small` has its own. `width` is the base width (`wan`) or the trunk's width; `blocks`
+    the residual blocks of a level (`wan`) or in all.
     """
 
-    kind: Literal["wan", "small"]
+    kind: Literal["wan", "small", "fast"]
     channels: int
     width: int
     blocks: int
@@ -123,4 +125,6 @@ WAN_1_3B = OasisConfig(
     skip=False,
 )
 
-PRESETS = {"tiny": TINY, "wan-1.3b": WAN_1_3B}
+WAN_1_3B_FAST = replace(WAN_1_3B, name="oasis-wan-1.3b-fast", vae=VAEConfig(kind="fast", channels=16, width=192, blocks=8))
+
+PRESETS = {"tiny": TINY, "wan-1.3b": WAN_1_3B, "wan-1.3b-fast": WAN_1_3B_FAST}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from oasis import tables
 
 FORMAT = 1
-What = Literal["attention", "model", "pipeline"]
+What = Literal["attention", "model", "pipeline", "decoder"]
 Cache = Literal["warm", "cold"]
 
 
@@ -17,10 +17,10 @@ class Timing:
     """One timed thing.
 
     `subject`: a method, a routing or a kernel, as scores call it where it is a method. `case`: "TxHxW", frames, rows and
-    columns of the LQ clip, or of tokens where `what` is attention. `phase`: "total" or a part of it. `p20`, `p50`, `p80`:
-    quantiles over `rounds` in seconds. `ratio`: median over rounds of its time divided by that of the subject `baseline`
-    in the same round, same case and phase. `peak_mib`: most memory at once, None where it was not measured. `frames`:
-    output frames of one run, 0 for attention.
+    columns of the LQ clip, of tokens where `what` is attention, or of latents where it is decoder. `phase`: "total" or a
+    part of it. `p20`, `p50`, `p80`: quantiles over `rounds` in seconds. `ratio`: median over rounds of its time divided by
+    that of the subject `baseline` in the same round, same case and phase. `peak_mib`: most memory at once, None where it was
+    not measured. `frames`: output frames of one run, 0 for attention.
     """
 
     subject: str

@@ -154,7 +154,8 @@ UPSCALE = "upscale @clip.mkv @out.mkv --model @model"
         ("--data @grids", "clip 'b' has a token grid of 2x8x12 .*clip 'a' of 2x8x8; all clips need the same"),
         (
             "--model huge",
-            "model 'huge' is unknown; allowed: tiny, tiny-routed, random-tiny, random-wan-1.3b, or the folder of a checkpoint",
+            "model 'huge' is unknown; allowed: tiny, tiny-routed, random-tiny, random-wan-1.3b, random-wan-1.3b-fast,"
+            " or the folder of a checkpoint",
         ),
         (
             "--model @nothing",

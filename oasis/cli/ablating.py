@@ -22,7 +22,9 @@ def add(commands: "Commands") -> None:
     ablate.add_argument("work", metavar="WORK", type=Path, help="folder of models, outputs and scores; a stopped run goes on")
     ablate.add_argument("--shards", type=Path, required=True, help="crops to train on, by `oasis shards`")
     ablate.add_argument("--model", default="tiny", help="what is routed and trained on: tiny, or a folder (%(default)s)")
-    ablate.add_argument("--preset", default="tiny", choices=("tiny", "wan-1.3b", "wan-cut"), help="of that model (%(default)s)")
+    ablate.add_argument(
+        "--preset", default="tiny", choices=("tiny", "wan-1.3b", "wan-1.3b-fast", "wan-cut"), help="of that model (%(default)s)"
+    )
     ablate.add_argument("--stages", metavar="FILE", type=Path, help="of every arm, in the form of stages.json (the preset's)")
     ablate.add_argument("--seeds", type=int, default=3, help="trainings of every arm (%(default)s)")
     ablate.add_argument("--clips", metavar="N", type=int, help="use only the first test clips, and as many training clips")

@@ -18,7 +18,9 @@ UNMEASURED = ("uniform", "random")
 def add(commands: "Commands") -> None:
     """Add the subcommand about costs."""
     flops = command(commands, "flops", _flops, "count FLOPs, parameters and bytes by part, from shapes alone")
-    flops.add_argument("--model", choices=("tiny", "wan-1.3b"), default="tiny", help="what to count (%(default)s)")
+    flops.add_argument(
+        "--model", choices=("tiny", "wan-1.3b", "wan-1.3b-fast"), default="tiny", help="what to count (%(default)s)"
+    )
     flops.add_argument("--size", metavar="TxHxW", default="33x180x320", help="frames and pixels of the LQ clip (%(default)s)")
     flops.add_argument(
         "--tile",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def add(commands: "Commands") -> None:
     """Add the subcommands about the network."""
     describe = command(commands, "describe", _describe, "print a network's parameters by part, without building its weights")
-    describe.add_argument("preset", choices=("tiny", "wan-1.3b"))
+    describe.add_argument("preset", choices=("tiny", "wan-1.3b", "wan-1.3b-fast"))
 
 
 def _describe(args: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from oasis.cli.options import Commands
 
 # What presets and schedules are called, so that the parser needs no torch; a test compares them with oasis.train.
-NAMES = ("tiny", "wan-1.3b", "wan-cut")
+NAMES = ("tiny", "wan-1.3b", "wan-1.3b-fast", "wan-cut")
 SCHEDULES = ("progressive", "constant", "consistent-only", "inconsistent-only", "reversed")
 
 

@@ -49,7 +49,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
         help="NAME.mp4 (H.264), NAME.mkv (lossless), NAME.mov (ProRes), or a folder of PNG; of several clips a folder that "
         "gets CLIP.mkv",
     )
-    parser.add_argument("--model", default="tiny", help="tiny, tiny-routed, a folder, or random-tiny | random-wan-1.3b")
+    parser.add_argument("--model", default="tiny", help="tiny, tiny-routed, a folder, or random-tiny | random-wan-1.3b[-fast]")
     parser.add_argument(
         "--routing", metavar="FILE", type=Path, help="routing.json of the model; without it dense, or tiny-routed's own"
     )

@@ -9,7 +9,7 @@ from oasis import files
 from oasis.configs import OasisConfig
 from oasis.model import tensors
 from oasis.model.naming import Foreign, detect
-from oasis.model.vae import WAN_MEAN, WAN_STD
+from oasis.model.wan_decoder import WAN_MEAN, WAN_STD
 
 _VAE = ("vae", "Wan2.1_VAE.pth", "Wan2.1_VAE.safetensors")
 """What the VAE is called beside a transformer: in diffusers' folders, and in the official one."""

@@ -1,17 +1,15 @@
-"""The operations around the transformer: unshuffle, skip, both decoders and the bicubic path of the small one."""
+"""The operations around the transformer: unshuffle, skip, all decoders and the bicubic path of the small one."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from oasis.configs import SPATIAL_STRIDE, TEMPORAL_STRIDE, OasisConfig, VAEConfig
+from oasis.configs import SPATIAL_STRIDE, TEMPORAL_STRIDE, WAN_WIDTHS, OasisConfig, VAEConfig
 from oasis.cost.executed import Rectangle, Tile, padded_pairs
 from oasis.cost.operation import Operation, Work, convolution, linear, product, stored
 from oasis.grid import Grid
 
 PIXELS = 3 * TEMPORAL_STRIDE * SPATIAL_STRIDE**2
-WAN_WIDTHS = (4, 4, 2, 1)
-"""Widths of the Wan decoder's levels, in multiples of the base width."""
 
 
 def unshuffle(config: OasisConfig, latent: Grid, pixels: int) -> Iterator[Operation]:
@@ -34,10 +32,29 @@ def small_decoder(config: OasisConfig, latent: Grid, pixels: int) -> Iterator[Op
     The trunk works on `pixels` LQ pixels (all frames), from which that path starts too; interpolation is not counted, only
     what it moves.
     """
-    vae, n = config.vae, latent.tokens
-    width, channels, group = vae.width, vae.channels, TEMPORAL_STRIDE * (SPATIAL_STRIDE // config.scale) ** 2
+    n, channels = latent.tokens, config.vae.channels
+    yield from _trunk(config, latent, pixels, kernel=1)
+    basis = linear(n, channels, PIXELS, bias=False)
+    yield Operation(phase="decoder", part="linear decoding", work=basis + stored(PIXELS + channels))
+    again = replace(basis, parameters=0)  # the same basis three times
+    enlarged = 3 * pixels * (1 + config.scale**2)
+    yield Operation(phase="bicubic", part="interpolation", work=Work(activations=enlarged))
+    yield Operation(phase="bicubic", part="projection onto latents", work=again)
+    yield Operation(phase="bicubic", part="linear decoding", work=again)
+
+
+def fast_decoder(config: OasisConfig, latent: Grid, pixels: int) -> Iterator[Operation]:
+    """Yield the fast decoder on `pixels` LQ pixels (all frames); interpolation is not counted, only what it moves."""
+    yield from _trunk(config, latent, pixels, kernel=3)
+    enlarged = 3 * pixels * (1 + config.scale**2)
+    yield Operation(phase="decoder", part="interpolation", work=Work(activations=enlarged))
+
+
+def _trunk(config: OasisConfig, latent: Grid, pixels: int, kernel: int) -> Iterator[Operation]:
+    vae = config.vae
+    width, group = vae.width, TEMPORAL_STRIDE * (SPATIAL_STRIDE // config.scale) ** 2
     steps: list[tuple[str, Work]] = [
-        ("unfold", convolution(n, (1, 1), channels, width * group)),
+        ("unfold", convolution(latent.tokens, (kernel, kernel), vae.channels, width * group)),
         ("enter", convolution(pixels, (3, 3), width + 3, width)),
     ]
     for block in range(vae.blocks):
@@ -48,13 +65,6 @@ def small_decoder(config: OasisConfig, latent: Grid, pixels: int) -> Iterator[Op
     steps.append(("leave", convolution(pixels, (3, 3), width, 3 * config.scale**2)))
     for detail, work in steps:
         yield Operation(phase="decoder", part="residual trunk", detail=detail, work=work)
-    basis = linear(n, channels, PIXELS, bias=False)
-    yield Operation(phase="decoder", part="linear decoding", work=basis + stored(PIXELS + channels))
-    again = replace(basis, parameters=0)  # the same basis three times
-    enlarged = 3 * pixels * (1 + config.scale**2)
-    yield Operation(phase="bicubic", part="interpolation", work=Work(activations=enlarged))
-    yield Operation(phase="bicubic", part="projection onto latents", work=again)
-    yield Operation(phase="bicubic", part="linear decoding", work=again)
 
 
 class _Size(NamedTuple):
@@ -70,7 +80,7 @@ class _Size(NamedTuple):
 
 
 def wan_decoder(vae: VAEConfig, latent: Grid, tile: Tile) -> Iterator[Operation]:
-    """Yield the convolutions of diffusers' Wan decoder, called latent frame by latent frame with carried caches.
+    """Yield the convolutions of the Wan decoder, run latent frame by latent frame with carried frames.
 
     The first latent frame becomes one frame, each later one four: the two convolutions that double the frames do not run
     for the first. Names are those of the module.

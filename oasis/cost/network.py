@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from oasis.configs import OasisConfig
-from oasis.cost.decoders import skip, small_decoder, unshuffle, wan_decoder
+from oasis.cost.decoders import fast_decoder, skip, small_decoder, unshuffle, wan_decoder
 from oasis.cost.executed import EXACT, Backend, Tile
 from oasis.cost.operation import Operation, Work
 from oasis.cost.transformer import setup, transformer
@@ -33,12 +33,16 @@ def operations(
     pixels = Grid(*padded_size(size, config.scale, config.dit.patch)).tokens
     pt, ph, pw = config.dit.patch
     tokens = Grid(latent.t // pt, latent.h // ph, latent.w // pw)
-    small = config.vae.kind == "small"
+    decoders = {
+        "wan": lambda: wan_decoder(config.vae, latent, tile),
+        "small": lambda: small_decoder(config, latent, pixels),
+        "fast": lambda: fast_decoder(config, latent, pixels),
+    }
     return [
         *unshuffle(config, latent, pixels),
         *skip(config, latent),
         *transformer(config, tokens, layers, backend, tile),
-        *(small_decoder(config, latent, pixels) if small else wan_decoder(config.vae, latent, tile)),
+        *decoders[config.vae.kind](),
         *setup(config),
     ]
 

@@ -54,7 +54,7 @@ def load_model(source: str | Path, table: RoutingTable | None = None) -> Loaded:
     """Return a model ready for inference: eval mode, no gradients, constants folded, routed if a table is given.
 
     `source` is "tiny" (the trained model inside this package), "tiny-routed" (trained on with a routing, which it is put on
-    unless another table is given), "random-tiny" or "random-wan-1.3b" (seeded random weights,
+    unless another table is given), "random-tiny" or "random-wan-1.3b[-fast]" (seeded random weights,
     the same on every call, with the source as their name), or the folder of a checkpoint.
     """
     loaded = _load(source)

@@ -17,7 +17,7 @@ from oasis.model import tensors
 from oasis.model.dit import DiT
 from oasis.model.naming import ENCODER, decoder_names, dit_names, rename
 from oasis.model.oasis import Oasis
-from oasis.model.vae import WanDecoder
+from oasis.model.wan_decoder import WanDecoder
 
 FORMAT = 1
 CONFIG, CARD = "config.json", "README.md"

@@ -44,7 +44,7 @@ _ATTENTION = (
     Names("query_norm", "norm_q", "norm_q"),
     Names("key_norm", "norm_k", "norm_k"),
 )
-# For the decoder, ours are diffusers' names: the module is diffusers' own.
+# For the decoder, ours are diffusers' names.
 _RESIDUAL = {
     "residual.0": "norm1",
     "residual.2": "conv1",

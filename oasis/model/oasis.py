@@ -12,6 +12,7 @@ from oasis.configs import OasisConfig
 from oasis.model.dit import Condition, DiT, Probe
 from oasis.model.unshuffle import crop_clip, pad_clip, unshuffle
 from oasis.model.vae import SmallVAE, build_decoder
+from oasis.model.wan_decoder import WanDecoder
 from oasis.sections import section
 
 
@@ -42,11 +43,12 @@ class Oasis(nn.Module):
         The small VAE's latents hold little of a group of frames in strong motion or across a cut. What lies outside their
         span is taken from the bicubically upscaled `lq`, which for the latents' own part would be the worse guess.
         """
-        if not isinstance(self.vae, SmallVAE):
-            with section("decoder"):
-                return self.vae.decode(latents)
         with section("decoder"):
+            if isinstance(self.vae, WanDecoder):
+                return self.vae.decode(latents)
             clip = self.vae.decode(latents, lq)
+            if not isinstance(self.vae, SmallVAE):
+                return clip
         b, scale = lq.shape[0], self.config.scale
         with section("bicubic"):
             large = F.interpolate(rearrange(lq, "b c t h w -> (b t) c h w"), scale_factor=scale, mode="bicubic")

@@ -1,58 +1,21 @@
-"""From latents to pixels: two decoders, `wan` (diffusers) and `small` (ours, at LQ resolution)."""
-
-from typing import Any
+"""From latents to pixels: `small` and `fast` (at LQ resolution, seeing the LQ clip) here, `wan` in wan_decoder.py."""
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from oasis.configs import SPATIAL_STRIDE, TEMPORAL_STRIDE, OasisConfig, VAEConfig
+from oasis.model.trunk import Trunk
 from oasis.model.unshuffle import shuffle, unshuffle
+from oasis.model.wan_decoder import WanDecoder
 
 PIXELS = 3 * TEMPORAL_STRIDE * SPATIAL_STRIDE**2
 LATENT_SCALE = 1  # a clip of scale 1 unshuffles into PIXELS channels on the latent grid
 
-# Mean and spread of Wan2.1's latents, per channel: Wan-Video/Wan2.1, wan/modules/vae.py, class WanVAE.
-WAN_MEAN = (
-    -0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
-    0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921,
-)  # fmt: skip
-WAN_STD = (
-    2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
-    3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160,
-)  # fmt: skip
 
-
-class WanDecoder(nn.Module):
-    """The decoder half of diffusers' AutoencoderKLWan; takes normalised latents, as the transformer writes them."""
-
-    def __init__(self, config: VAEConfig) -> None:
-        super().__init__()
-        from diffusers import AutoencoderKLWan  # slow to import, and only the full-size model needs it
-
-        if config.channels != len(WAN_MEAN):
-            raise ValueError(f"the Wan decoder reads {len(WAN_MEAN)} channels, got channels={config.channels}")
-        self.config = config
-        vae: Any = AutoencoderKLWan(base_dim=config.width, z_dim=config.channels, num_res_blocks=config.blocks)
-        self.post_quant_conv = vae.post_quant_conv
-        self.decoder = vae.decoder
-        self.causal_convolutions = vae._cached_conv_counts["decoder"]
-
-    def decode(self, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b 3 f y x"]:
-        """Decode latent frame by latent frame with carried caches, exactly as the official code does; not clamped."""
-        mean, std = (latents.new_tensor(values)[:, None, None, None] for values in (WAN_MEAN, WAN_STD))
-        hidden = self.post_quant_conv(latents * std + mean)
-        cache: list[Tensor | str | None] = [None] * self.causal_convolutions
-        frames = [
-            self.decoder(hidden[:, :, i : i + 1], feat_cache=cache, feat_idx=[0], first_chunk=i == 0)
-            for i in range(hidden.shape[2])
-        ]
-        return torch.cat(frames, dim=2)
-
-
-class SmallVAE(nn.Module):
+class SmallVAE(Trunk):
     """A VAE whose encoder is linear and whose decoder is linear but for a residual trunk, which also sees the LQ clip.
 
     The encoder projects groups of 4x8x8 pixels onto their leading principal components; the decoder starts as that
@@ -66,18 +29,10 @@ class SmallVAE(nn.Module):
     std: Float[Tensor, "c"]
 
     def __init__(self, config: VAEConfig, scale: int) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(config, scale, kernel=1)
         self.register_buffer("mean", torch.zeros(PIXELS))
         self.register_buffer("basis", torch.zeros(PIXELS, config.channels))
         self.register_buffer("std", torch.ones(config.channels))
-        group = TEMPORAL_STRIDE * (SPATIAL_STRIDE // scale) ** 2
-        self.unfold = nn.Conv2d(config.channels, config.width * group, 1)
-        self.enter = nn.Conv2d(config.width + 3, config.width, 3, padding=1)
-        self.trunk = nn.ModuleList(TrunkBlock(config.width) for _ in range(config.blocks))
-        self.leave = nn.Conv2d(config.width, 3 * scale**2, 3, padding=1)
-        for tensor in self.leave.parameters():
-            nn.init.zeros_(tensor)
 
     @torch.no_grad()
     def fit(self, groups: Float[Tensor, "n p"]) -> None:
@@ -99,14 +54,7 @@ class SmallVAE(nn.Module):
 
     def decode(self, latents: Float[Tensor, "b c t4 h8 w8"], lq: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b 3 f y x"]:
         """Return the clip of normalised latents and of the LQ clip that they were made from, not clamped."""
-        b = latents.shape[0]
-        groups = rearrange(self.unfold(rearrange(latents, "b c t h w -> (b t) c h w")), "(b t) c h w -> b c t h w", b=b)
-        features = torch.cat([shuffle(groups, self.scale), lq], dim=1)
-        hidden = _per_frame(self.enter, rearrange(features, "b c t h w -> b t h w c").contiguous())
-        for block in self.trunk:
-            hidden = block(hidden)
-        residual = F.pixel_shuffle(self.leave(rearrange(hidden, "b t h w c -> (b t) c h w")), self.scale)
-        return self.decode_linearly(latents) + rearrange(residual, "(b t) c y x -> b c t y x", b=b)
+        return self.decode_linearly(latents) + self.residual(latents, lq)
 
     def decode_linearly(self, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b 3 f y x"]:
         """Return the clip that projects onto normalised latents: the inverse of `encode` on its span."""
@@ -115,33 +63,26 @@ class SmallVAE(nn.Module):
         return shuffle(rearrange(groups, "b t h w p -> b p t h w"), LATENT_SCALE)
 
 
-class TrunkBlock(nn.Module):
-    """Residual block: a spatial convolution that also reads both neighbouring frames, then a pointwise one.
+class FastDecoder(Trunk):
+    """A decoder of Wan's latents that costs a small share of Wan's own, because it also sees the LQ clip and starts from it.
 
-    A quarter of the channels comes from the frame before and a quarter from the frame after (temporal shift, Lin et al. 2019,
-    arXiv 1811.08383); the first and the last frame stand for what is missing.
+    It reads normalised latents of 16 channels, as the transformer writes them, and adds to the bicubically upscaled clip.
     """
 
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.mix = nn.Conv2d(width, width, 3, padding=1)
-        self.out = nn.Conv2d(width, width, 1)
+    def __init__(self, config: VAEConfig, scale: int) -> None:
+        super().__init__(config, scale, kernel=3)
 
-    def forward(self, x: Float[Tensor, "b t h w c"]) -> Float[Tensor, "b t h w c"]:
-        """Apply the block to clips whose channels lie last, which halves the time of convolutions on processors."""
-        quarter = x.shape[-1] // 4
-        before, after, same = F.silu(x).split([quarter, quarter, x.shape[-1] - 2 * quarter], dim=-1)
-        before = torch.cat([before[:, :1], before[:, :-1]], dim=1)
-        after = torch.cat([after[:, 1:], after[:, -1:]], dim=1)
-        mixed = _per_frame(self.mix, torch.cat([before, after, same], dim=-1))
-        return x + _per_frame(self.out, F.silu(mixed))
+    def decode(self, latents: Float[Tensor, "b c t4 h8 w8"], lq: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b 3 t y x"]:
+        """Return the clip of normalised latents and of the LQ clip that they were made from, not clamped.
+
+        A frame depends on as many neighbours on each side as the trunk has blocks.
+        """
+        large = F.interpolate(rearrange(lq, "b c t h w -> (b t) c h w"), scale_factor=self.scale, mode="bicubic")
+        return rearrange(large, "(b t) c y x -> b c t y x", b=lq.shape[0]) + self.residual(latents, lq)
 
 
-def _per_frame(layer: nn.Conv2d, x: Float[Tensor, "b t h w c"]) -> Float[Tensor, "b t h w d"]:
-    """Convolve every frame of clips whose channels lie last, and leave them there."""
-    return rearrange(layer(rearrange(x, "b t h w c -> (b t) c h w")), "(b t) d h w -> b t h w d", t=x.shape[1])
-
-
-def build_decoder(config: OasisConfig) -> WanDecoder | SmallVAE:
+def build_decoder(config: OasisConfig) -> WanDecoder | SmallVAE | FastDecoder:
     """Return the decoder that the configuration names."""
-    return WanDecoder(config.vae) if config.vae.kind == "wan" else SmallVAE(config.vae, config.scale)
+    if config.vae.kind == "wan":
+        return WanDecoder(config.vae)
+    return SmallVAE(config.vae, config.scale) if config.vae.kind == "small" else FastDecoder(config.vae, config.scale)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from oasis.configs import WAN_1_3B, OasisConfig, VAEConfig
 from oasis.model.oasis import Oasis
 from oasis.model.unshuffle import unshuffle
-from oasis.model.vae import WAN_MEAN, WAN_STD, WanDecoder
+from oasis.model.wan_decoder import WAN_MEAN, WAN_STD, WanDecoder
 from oasis.sections import section
 from oasis.tiling import latent_grid
 from oasis.timing.routings import table

@@ -16,7 +16,7 @@ from oasis import video
 from oasis.configs import SPATIAL_STRIDE, TEMPORAL_STRIDE, WAN_1_3B, VAEConfig
 from oasis.model import tensors
 from oasis.model.naming import Foreign, detect
-from oasis.model.vae import WAN_MEAN, WAN_STD
+from oasis.model.wan_decoder import WAN_MEAN, WAN_STD
 
 DECODER = {"official": ("decoder.", "conv2."), "diffusers": ("decoder.", "post_quant_conv.")}
 """How the keys of a VAE file begin that belong to its decoder."""

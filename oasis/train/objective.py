@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from oasis.model.oasis import Oasis
 from oasis.model.unshuffle import unshuffle
-from oasis.model.vae import SmallVAE
+from oasis.model.vae import FastDecoder, SmallVAE
+from oasis.model.wan_decoder import WanDecoder
 from oasis.train.corpus import Batch
 from oasis.train.losses import charbonnier, frame_difference_loss, gradient_loss, latent_loss, warped_difference_loss
 from oasis.train.motion import Motion
@@ -30,7 +31,7 @@ class Objective(nn.Module):
         super().__init__()
         if "perceptual" in stage.losses and features is None:
             raise ValueError(f"stage {stage.name}: the loss 'perceptual' needs a feature network (--features)")
-        if stage.trains != "transformer" and not isinstance(model.vae, SmallVAE):
+        if stage.trains != "transformer" and isinstance(model.vae, WanDecoder):
             raise ValueError(
                 f"stage {stage.name}: trains {stage.trains!r}, but {model.config.name} has a pretrained decoder, which stays "
                 "as it is; allowed: transformer"
@@ -52,7 +53,7 @@ class Objective(nn.Module):
         losses = self.stage.losses
         if self.stage.trains == "decoder":
             found: dict[str, Tensor] = {}
-            decoded = self._small_vae().decode(self._noisy(self._target(batch), seeds), batch.lq)
+            decoded = self._learned().decode(self._noisy(self._target(batch), seeds), batch.lq)
         else:
             latents = self.model.latents(batch.lq)
             found = self._latent(latents, batch) if "latent" in losses else {}
@@ -95,7 +96,8 @@ class Objective(nn.Module):
             return batch.latents
         if not isinstance(self.model.vae, SmallVAE):
             raise ValueError(
-                f"{self.model.config.name} has no encoder: its loss 'latent' needs shards with latents (oasis shards --encoder)"
+                f"{self.model.config.name} has no encoder: the loss 'latent' and the training of a decoder need shards with "
+                "latents (oasis shards --encoder)"
             )
         return self.model.vae.encode(batch.hr)
 
@@ -103,8 +105,8 @@ class Objective(nn.Module):
         fields = [torch.randn(latents.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         return latents + LATENT_NOISE * torch.stack(fields).to(latents)
 
-    def _small_vae(self) -> SmallVAE:
-        assert isinstance(self.model.vae, SmallVAE)
+    def _learned(self) -> SmallVAE | FastDecoder:
+        assert not isinstance(self.model.vae, WanDecoder)
         return self.model.vae
 
 

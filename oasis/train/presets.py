@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from oasis.configs import TINY, WAN_1_3B, OasisConfig
+from oasis.configs import TINY, WAN_1_3B, WAN_1_3B_FAST, OasisConfig
 from oasis.train.corpus import CropSize
 from oasis.train.schedule import SCHEDULES, Schedule
 from oasis.train.stages import Stage
@@ -57,6 +57,19 @@ _WAN_STAGES = (
         accumulate=4,
     ),
 )
+_WAN_FAST_STAGES = (
+    Stage(
+        name="decoder",
+        trains="decoder",
+        steps=50_000,
+        learning_rate=5e-4,
+        sizes=(replace(_WAN_CROP, frames=9, height=256, width=256),),
+        losses=_PIXELS,
+        warmup=500,
+    ),
+    _WAN_STAGES[0],
+    replace(_WAN_STAGES[1], trains="all"),
+)
 _CUT_CROP = CropSize(batch=2, frames=5, height=64, width=64)
 _CUT_STAGES = tuple(
     replace(stage, steps=steps, sizes=(_CUT_CROP,), warmup=1, accumulate=2)
@@ -80,6 +93,16 @@ PRESETS = {
         schedule=SCHEDULES["progressive"],
         stages=_WAN_STAGES,
         routed=tuple(replace(stage, steps=stage.steps // 2) for stage in _WAN_STAGES),
+        rule="budget:ratio=0.45",
+        bf16=True,
+        checkpointing=True,
+    ),
+    "wan-1.3b-fast": Preset(
+        config=WAN_1_3B_FAST,
+        family="second-order",
+        schedule=SCHEDULES["progressive"],
+        stages=_WAN_FAST_STAGES,
+        routed=tuple(replace(stage, steps=stage.steps // 2) for stage in _WAN_FAST_STAGES[1:]),
         rule="budget:ratio=0.45",
         bf16=True,
         checkpointing=True,

@@ -14,7 +14,7 @@ from oasis.model.dit import DiT
 from oasis.model.naming import Foreign, detect
 from oasis.model.oasis import Oasis
 from oasis.model.unshuffle import unshuffle
-from oasis.model.vae import WanDecoder
+from oasis.model.wan_decoder import WanDecoder
 from oasis.routing import RoutingTable
 from oasis.train.corpus import Batch, Corpus, CropSize, Source
 from oasis.train.embedding import Sample, fit_embedding, start_randomly
@@ -28,7 +28,7 @@ _FITTED = 1_000_000  # added to the seed: what closed forms see is not what the 
 def fresh(preset: Preset, source: Source, sizes: tuple[CropSize, ...], seed: int) -> Oasis:
     """Return a network with random weights; one with a small VAE starts from closed forms, fitted to the largest crops."""
     torch.manual_seed(seed)
-    if preset.config.vae.kind == "wan":
+    if preset.config.vae.kind != "small":
         return build(preset.config)
     model = Oasis(preset.config)
     initialise(model, (batch[:2] for batch in _batches(source, sizes, seed)))

@@ -24,7 +24,7 @@ from oasis.model import load_model, tensors
 from oasis.model.checkpoint import load, load_decoder
 from oasis.model.dit import DiT
 from oasis.model.unshuffle import unshuffle
-from oasis.model.vae import WanDecoder
+from oasis.model.wan_decoder import WanDecoder
 from oasis.routing import FRAME, GLOBAL, RoutingTable
 from oasis.train import start
 from oasis.train.corpus import Clips, CropSize

@@ -11,7 +11,7 @@ from torch import Tensor
 from oasis.configs import OasisConfig
 from oasis.model.dit import DiT
 from oasis.model.naming import decoder_names, dit_names, rename
-from oasis.model.vae import WAN_MEAN, WAN_STD
+from oasis.model.wan_decoder import WAN_MEAN, WAN_STD
 from oasis.train.encoder import official_name
 from oasis.train.presets import PRESETS, Preset
 

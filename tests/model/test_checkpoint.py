@@ -17,7 +17,7 @@ from oasis.model.checkpoint import load, load_decoder, load_dit, save
 from oasis.model.dit import DiT
 from oasis.model.naming import decoder_names, dit_names, rename
 from oasis.model.oasis import Oasis
-from oasis.model.vae import WanDecoder
+from oasis.model.wan_decoder import WanDecoder
 from oasis.routing import FRAME, GLOBAL, RoutingTable, window
 
 TABLE = RoutingTable(

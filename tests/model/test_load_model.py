@@ -68,9 +68,10 @@ def test_random_weights_are_the_same_on_every_call_and_leave_the_generator_alone
 
 
 def test_unknown_names_list_the_known_ones(tmp_path: Path) -> None:
-    assert MODELS == ("tiny", "tiny-routed", "random-tiny", "random-wan-1.3b")
+    assert MODELS == ("tiny", "tiny-routed", "random-tiny", "random-wan-1.3b", "random-wan-1.3b-fast")
     with pytest.raises(
-        ValueError, match=r"model 'huge' is unknown; allowed: tiny, tiny-routed, random-tiny, random-wan-1\.3b, or"
+        ValueError,
+        match=r"model 'huge' is unknown; allowed: tiny, tiny-routed, random-tiny, random-wan-1\.3b, random-wan-1\.3b-fast, or",
     ):
         load_model("huge")
     with pytest.raises(ValueError, match="is unknown; allowed: tiny"):

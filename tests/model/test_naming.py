@@ -11,7 +11,7 @@ from wan_golden import DIT_CASES, VAE_CASES, dit_config, listed_shapes, read
 from oasis.configs import WAN_1_3B, DiTConfig, VAEConfig
 from oasis.model.dit import DiT
 from oasis.model.naming import ENCODER, Names, decoder_names, detect, dit_names, rename
-from oasis.model.vae import WanDecoder
+from oasis.model.wan_decoder import WanDecoder
 from oasis.train.encoder import official_name
 
 Shared = Callable[[str], Path]
