@@ -81,4 +81,4 @@ def _try_model() -> str:
         loaded = load_model("tiny")
     except (ValueError, OSError) as error:
         return f"does not load: {error}"
-    return f"loads, {'trained' if loaded.trained else 'RANDOM WEIGHTS'}, sha256 {loaded.weights_sha256[:12]}"
+    return f"loads, {'trained' if loaded.trained else 'UNTRAINED WEIGHTS'}, sha256 {loaded.weights_sha256[:12]}"

@@ -373,7 +373,7 @@ def test_upscale_dense_and_routed(world, tmp_path, capsys):
 def test_upscale_by_random_weights_says_so(world, tmp_path, capsys):
     model = checkpoint(tmp_path / "random", trained=False)
     assert main([*world("upscale @dot.mkv"), str(tmp_path / "out.mkv"), "--model", str(model)]) == 0
-    assert "RANDOM WEIGHTS: the output says nothing about a trained model" in capsys.readouterr().err
+    assert "UNTRAINED WEIGHTS: the output says nothing about a trained model" in capsys.readouterr().err
 
 
 def test_from_a_clip_to_a_table_and_through_the_later_steps(world, no_page, monkeypatch, tmp_path, capsys):

@@ -85,7 +85,7 @@ def test_a_model_that_does_not_load_says_why(monkeypatch, error, told):
 
 def test_random_weights_in_place_of_the_model_are_told(monkeypatch):
     monkeypatch.setattr(doctor, "load_model", lambda name: Loaded(None, "ab" * 32, trained=False))
-    assert line(list(doctor.report()), "model", "tiny").endswith("loads, RANDOM WEIGHTS, sha256 abababababab")
+    assert line(list(doctor.report()), "model", "tiny").endswith("loads, UNTRAINED WEIGHTS, sha256 abababababab")
 
 
 def test_missing_codecs_and_tools_are_told(monkeypatch):

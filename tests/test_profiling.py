@@ -16,7 +16,7 @@ from oasis.profiling import Request, profile, typical_heads
 from oasis.routing import RoutingTable
 
 WRITTEN = ("heads.csv", "looks.npz", "profiles.csv", "routing.json", "run.json")
-BANNER = "RANDOM WEIGHTS: these numbers say nothing about a trained model"
+BANNER = "UNTRAINED WEIGHTS: these numbers say nothing about a trained model"
 
 
 @pytest.fixture(scope="module")

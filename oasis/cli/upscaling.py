@@ -88,7 +88,7 @@ def _upscale(args: argparse.Namespace) -> None:
         if here.group is not None:
             context.spread(loaded.model, here.group)
         if not loaded.trained and here.first:
-            print("RANDOM WEIGHTS: the output says nothing about a trained model", file=sys.stderr)
+            print("UNTRAINED WEIGHTS: the output says nothing about a trained model", file=sys.stderr)
         for job in jobs:
             total = min((number for number in (args.frames, job.source.frames) if number is not None), default=None)
             with tqdm(

@@ -14,7 +14,7 @@ from oasis.report import looks, plots
 from oasis.report.run import FILES, Run, grid_of, head_means, read_run
 from oasis.routing import parse_pattern
 
-RANDOM_WEIGHTS = "RANDOM WEIGHTS: these numbers say nothing about a trained model"
+UNTRAINED_WEIGHTS = "UNTRAINED WEIGHTS: these numbers say nothing about a trained model"
 SPECIAL = 0.7  # a head with kl_rel below this for some pattern counts as specialised
 
 
@@ -105,7 +105,7 @@ def _html(folder: Path, run: Run, pictures: list[Picture]) -> str:
     special = means[means["kl_rel"] < SPECIAL].groupby(["layer", "head"]).ngroups
     template = _environment().get_template("page.html.j2")
     return template.render(
-        banner=None if run.record["trained"] else RANDOM_WEIGHTS,
+        banner=None if run.record["trained"] else UNTRAINED_WEIGHTS,
         table=run.table,
         counts=run.table.counts(),
         total=len(run.table.layers) * run.table.heads,

@@ -109,7 +109,7 @@ def _single_image(name: str, device: str) -> Method:
 
 
 def _ours(bench: Bench, routed: Routed | None) -> Method:
-    trained = "A tiny demonstrator, no rival to published methods." if bench.loaded.trained else "RANDOM WEIGHTS."
+    trained = "A tiny demonstrator, no rival to published methods." if bench.loaded.trained else "UNTRAINED WEIGHTS."
     model = bench.settings.model
     if routed is None:
         return _network(bench, DENSE, trained, model)

@@ -8,7 +8,7 @@ import pytest
 
 from oasis import files
 from oasis.report import page, plots
-from oasis.report.page import RANDOM_WEIGHTS, write_page
+from oasis.report.page import UNTRAINED_WEIGHTS, write_page
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,7 +60,7 @@ def test_random_weights_are_said_first(make_run) -> None:
     folder = make_run(trained=False)
     write_page(folder)
     body = (folder / "index.html").read_text(encoding="utf-8").split("<body>")[1]
-    assert re.sub(r"<[^>]*>", "", body).lstrip().startswith(RANDOM_WEIGHTS)
+    assert re.sub(r"<[^>]*>", "", body).lstrip().startswith(UNTRAINED_WEIGHTS)
 
 
 @pytest.mark.usefixtures("undrawn")
