@@ -84,7 +84,7 @@ class OasisPipeline:
         """
         if output_type not in ("pil", "np", "pt"):
             raise ValueError(f"output_type is {output_type!r}; allowed: pil, np, pt")
-        frames = [frame.cpu() for frame in upscale(self.model, _frames(video), tiling or Tiling())]
+        frames = [frame.cpu() for frame in upscale(self.model, _frames(video), tiling or Tiling(), find_cuts=True)]
         if output_type == "pil":
             return OasisPipelineOutput([[Image.fromarray(rearrange(frame, "c y x -> y x c").numpy()) for frame in frames]])
         clip = torch.stack(frames)[None].float() / 255

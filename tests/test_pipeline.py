@@ -31,7 +31,7 @@ def pipe(tmp_path: Path) -> OasisPipeline:
 
 @pytest.mark.parametrize("model", ["tiny", "tiny-routed"])
 def test_it_gives_the_pixels_of_the_command(model: str, tmp_path: Path) -> None:
-    clip = moving(5, 16, 16)
+    clip = torch.cat([moving(5, 16, 16) // 3, 160 + moving(4, 16, 16, seed=1) // 3])  # a cut, which both find
     video.write(tmp_path / "in.mkv", iter(clip), 25)
     assert main(["upscale", str(tmp_path / "in.mkv"), str(tmp_path / "out.mkv"), "--model", model, "--device", "cpu"]) == 0
     expected = torch.stack(list(video.stream(tmp_path / "out.mkv")))

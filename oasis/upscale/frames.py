@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Float, UInt8
+from numpy import ndarray
 from torch import Tensor
 
-from oasis import video
+from oasis import cuts, video
 from oasis.model.oasis import Oasis
 from oasis.tiling import Tiling, starts
 from oasis.upscale.chunks import Seam, chunks, rise
@@ -18,14 +21,16 @@ def upscale(
     frames: Iterable[UInt8[Tensor, "3 h w"]],
     tiling: Tiling,
     *,
+    find_cuts: bool = False,
     tick: Callable[[], Any] = lambda: None,
 ) -> Iterator[UInt8[Tensor, "3 y x"]]:
     """Yield as many frames as come in, each exactly `scale` times as large; `tick` is called for every frame out.
 
-    Holds one chunk of frames at a time, whatever the length of the clip. All frames are taken for one scene.
+    Holds one chunk of frames at a time, whatever the length of the clip. All frames are taken for one scene, or, with
+    `find_cuts`, no chunk holds frames of two, as `oasis upscale` does it.
     """
     seam = Seam()
-    for chunk in chunks(((frame, False) for frame in frames), tiling):
+    for chunk in chunks(cuts.marked(frames, _picture) if find_cuts else ((frame, False) for frame in frames), tiling):
         lq = torch.stack([video.to_network(frame[None])[0] for frame in chunk.frames], dim=1)[None]
         ready = seam.join(chunk, upscale_chunk(model, lq.to(model.prompt), tiling))
         for frame in video.from_network(ready[0].transpose(0, 1)):
@@ -50,6 +55,10 @@ def upscale_chunk(model: Oasis, lq: Float[Tensor, "1 3 t h w"], tiling: Tiling) 
             total[:, :, :, inside[0], inside[1]] += tile * mask.to(tile)
             weight[inside] += mask.to(weight)
     return total / weight
+
+
+def _picture(frame: UInt8[Tensor, "3 h w"]) -> UInt8[ndarray, "h w 3"]:
+    return np.ascontiguousarray(rearrange(frame, "c h w -> h w c").cpu().numpy())
 
 
 def _ramp(span: slice, length: int, overlap: int, scale: int) -> Float[Tensor, "s"]:
