@@ -148,6 +148,11 @@ def _jobs(args: argparse.Namespace) -> "list[Job]":
         source = describe(path, fps=args.fps)
         if source.interlaced:
             print(f"{path}: interlaced; its frames are upscaled as they are, two fields in one", file=sys.stderr)
+        if not out.suffix and not source.constant_rate:
+            print(
+                f"{path}: its frames are shown for different lengths of time, which a folder of PNG does not keep",
+                file=sys.stderr,
+            )
         wanted = target(
             out, source, scale=args.scale, codec=args.codec, crf=args.crf, lossless=args.lossless, streams=args.streams
         )
