@@ -1,6 +1,5 @@
 """The default fast path: fold tokens into cells of equal size, one dense attention per pattern group and cell size."""
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -40,13 +39,9 @@ def folded(
 
 def groups(patterns: Sequence[Pattern]) -> list[tuple[Pattern, slice]]:
     """Return the runs of equal neighbours: each pattern with the slice of heads that use it."""
-    found = []
-    start = 0
-    for pattern, run in itertools.groupby(patterns):
-        stop = start + len(list(run))
-        found.append((pattern, slice(start, stop)))
-        start = stop
-    return found
+    # Not itertools.groupby, which torch.compile cannot trace.
+    begins = [head for head in range(len(patterns)) if head == 0 or patterns[head] != patterns[head - 1]]
+    return [(patterns[start], slice(start, stop)) for start, stop in zip(begins, [*begins[1:], len(patterns)], strict=True)]
 
 
 def fold(inner: Inner, q: Tensor, k: Tensor, v: Tensor, pattern: Pattern, grid: Grid) -> tuple[Tensor, ...]:

@@ -1,5 +1,6 @@
 """Parts of the transformer: norms, rotary positions, timestep embedding, MLP, attention projections."""
 
+import functools
 import math
 
 import torch
@@ -105,8 +106,21 @@ def rotary_table(grid: Grid, head_dim: int, like: Tensor) -> Float[Tensor, "2 n 
     """Return cosines and sines of the rotary angle of every token and channel, as Wan2.1 defines them.
 
     Channels split into t, h, w shares of d - 4*(d//6), 2*(d//6), 2*(d//6), each with its own frequencies from position
-    0 on; each frequency turns one neighbouring pair of channels. Angles are computed in float64.
+    0 on; each frequency turns one neighbouring pair of channels. Angles are computed in float64. Tables are kept: a forward
+    copies nothing from the processor, so that it can be captured in a CUDA graph.
     """
+    return _kept_table(grid.t, grid.h, grid.w, head_dim, like.device, _at_least_float32(like))
+
+
+@torch.compiler.assume_constant_result  # evaluated, not traced; numbers, because a Grid made while tracing is none yet
+def _kept_table(t: int, h: int, w: int, head_dim: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "2 n d"]:
+    return _rotary_table(Grid(t, h, w), head_dim, device, dtype)
+
+
+@functools.lru_cache(maxsize=4)
+@torch.inference_mode(mode=False)  # a table that was first asked for in inference serves training, too
+@torch.no_grad()
+def _rotary_table(grid: Grid, head_dim: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "2 n d"]:
     share = 2 * (head_dim // 6)
     angles = []
     for axis, (length, width) in enumerate(zip((grid.t, grid.h, grid.w), (head_dim - 2 * share, share, share), strict=True)):
@@ -115,7 +129,7 @@ def rotary_table(grid: Grid, head_dim: int, like: Tensor) -> Float[Tensor, "2 n 
         shape = ["t", "h", "w"]
         angles.append(repeat(angle, f"{shape[axis]} f -> (t h w) (f pair)", pair=2, t=grid.t, h=grid.h, w=grid.w))
     table = torch.cat(angles, dim=-1)
-    return torch.stack([table.cos(), table.sin()]).to(like.device, _at_least_float32(like))
+    return torch.stack([table.cos(), table.sin()]).to(device, dtype)
 
 
 def rotate(x: Float[Tensor, "b heads n d"], table: Float[Tensor, "2 n d"]) -> Float[Tensor, "b heads n d"]:
