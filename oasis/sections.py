@@ -3,9 +3,10 @@
 import contextlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable  # for the run that checks types as it goes (`tox -e shapes`)
 class Listener(Protocol):
     """Who wants to know when sections begin and end."""
 

@@ -34,9 +34,13 @@ def feather(span: Span, length: int, overlap: int, factor: int) -> Float[Tensor,
     """
     weights = torch.ones((span.stop - span.start) * factor)
     shared = overlap * factor
-    rise = (torch.arange(shared) + 1) / (shared + 1)
     if shared and span.start > 0:
-        weights[:shared] = rise
+        weights[:shared] = rising(shared)
     if shared and span.stop < length:
-        weights[-shared:] = rise.flip(0)
+        weights[-shared:] = rising(shared).flip(0)
     return weights
+
+
+def rising(length: int) -> Float[Tensor, "s"]:
+    """Return weights that rise linearly and reach neither 0 nor 1."""
+    return (torch.arange(length) + 1) / (length + 1)

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from oasis.model.feather import rising
 from oasis.tiling import Tiling
 
 _Frame = TypeVar("_Frame")
@@ -82,12 +82,7 @@ class Seam:
         """Return the frames of a chunk that no later one changes, and keep the others; `output` is changed in place."""
         if chunk.shared:
             assert self.tail is not None and self.tail.shape[2] == chunk.shared
-            ramp = rise(chunk.shared).to(output)[:, None, None]
+            ramp = rising(chunk.shared).to(output)[:, None, None]
             output[:, :, : chunk.shared] = self.tail * (1 - ramp) + output[:, :, : chunk.shared] * ramp
         self.resume(chunk, output)
         return output[:, :, : chunk.ready]
-
-
-def rise(length: int) -> Float[Tensor, "s"]:
-    """Return weights that rise linearly and reach neither 0 nor 1."""
-    return (torch.arange(length) + 1) / (length + 1)

@@ -11,9 +11,10 @@ from numpy import ndarray
 from torch import Tensor
 
 from oasis import cuts, video
+from oasis.model.feather import feather, spans
 from oasis.model.oasis import Oasis
-from oasis.tiling import Tiling, starts
-from oasis.upscale.chunks import Seam, chunks, rise
+from oasis.tiling import Tiling
+from oasis.upscale.chunks import Seam, chunks
 
 
 def upscale(
@@ -45,26 +46,15 @@ def upscale_chunk(model: Oasis, lq: Float[Tensor, "1 3 t h w"], tiling: Tiling) 
     _, _, t, h, w = lq.shape
     total = lq.new_zeros(1, 3, t, h * scale, w * scale)
     weight = lq.new_zeros(h * scale, w * scale)
-    for top in starts(h, tiling.height, tiling.overlap):
-        for left in starts(w, tiling.width, tiling.overlap):
-            rows = slice(top, min(top + tiling.height, h))
-            columns = slice(left, min(left + tiling.width, w))
-            tile = model(lq[:, :, :, rows, columns])
-            mask = _ramp(rows, h, tiling.overlap, scale)[:, None] * _ramp(columns, w, tiling.overlap, scale)
-            inside = (slice(rows.start * scale, rows.stop * scale), slice(columns.start * scale, columns.stop * scale))
-            total[:, :, :, inside[0], inside[1]] += tile * mask.to(tile)
+    for rows in spans(h, tiling.height, tiling.overlap):
+        for columns in spans(w, tiling.width, tiling.overlap):
+            tile = model(lq[..., rows.scaled(1), columns.scaled(1)])
+            mask = feather(rows, h, tiling.overlap, scale)[:, None] * feather(columns, w, tiling.overlap, scale)
+            inside = (..., rows.scaled(scale), columns.scaled(scale))
+            total[inside] += tile * mask.to(tile)
             weight[inside] += mask.to(weight)
     return total / weight
 
 
 def _picture(frame: UInt8[Tensor, "3 h w"]) -> UInt8[ndarray, "h w 3"]:
     return np.ascontiguousarray(rearrange(frame, "c h w -> h w c").cpu().numpy())
-
-
-def _ramp(span: slice, length: int, overlap: int, scale: int) -> Float[Tensor, "s"]:
-    ramp = torch.ones((span.stop - span.start) * scale)
-    if overlap and span.start > 0:
-        ramp[: overlap * scale] = rise(overlap * scale)
-    if overlap and span.stop < length:
-        ramp[-overlap * scale :] = rise(overlap * scale).flip(0)
-    return ramp
