@@ -112,7 +112,8 @@ def rotary_table(grid: Grid, head_dim: int, like: Tensor) -> Float[Tensor, "2 n 
     return _kept_table(grid.t, grid.h, grid.w, head_dim, like.device, _at_least_float32(like))
 
 
-@torch.compiler.assume_constant_result  # evaluated, not traced; numbers, because a Grid made while tracing is none yet
+# Evaluated, not traced; numbers, because a Grid made while tracing is none yet.
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _kept_table(t: int, h: int, w: int, head_dim: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "2 n d"]:
     return _rotary_table(Grid(t, h, w), head_dim, device, dtype)
 
