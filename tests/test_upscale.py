@@ -12,6 +12,7 @@ from little import moving, network
 
 from oasis import video
 from oasis.model import build
+from oasis.model.oasis import Oasis
 from oasis.routing import FRAME, GLOBAL, RoutingTable
 from oasis.upscale import Tiling, starts, upscale
 from oasis.upscale.frames import upscale_chunk
@@ -28,15 +29,16 @@ ANY_TILING = st.builds(
 )
 
 
-class Nearest:
+class Nearest(Oasis):
     """Stands in for the model: every pixel repeated, whatever its neighbours are; records the sizes that it was given."""
 
     def __init__(self, scale=2, dtype=torch.float64):
+        torch.nn.Module.__init__(self)
         self.config = SimpleNamespace(scale=scale)
         self.prompt = torch.zeros(1, dtype=dtype)
         self.sizes = []
 
-    def __call__(self, lq):
+    def forward(self, lq):
         self.sizes.append(tuple(lq.shape[2:]))
         return repeat(lq, "b c t h w -> b c t (h p) (w q)", p=self.config.scale, q=self.config.scale)
 
@@ -79,7 +81,7 @@ def test_tiles_cover_and_overlap(length, size, part):
 
 def test_neighbouring_outputs_are_mixed_by_weights_that_rise_linearly():
     class Counting(Nearest):
-        def __call__(self, lq):
+        def forward(self, lq):
             self.sizes.append(tuple(lq.shape[2:]))
             return torch.full_like(lq, len(self.sizes) - 1.0)  # 0 from the first tile or chunk, 1 from the second
 

@@ -143,7 +143,7 @@ def _scaled(frame: VideoFrame, colour: Colour, target: str) -> VideoFrame:
     )
 
 
-def _samples(frame: VideoFrame) -> UInt8[ndarray, "h w c"]:
+def _samples(frame: VideoFrame) -> UInt8[ndarray, "h w c"] | UInt16[ndarray, "h w c"]:
     """Return what is stored, channels in the order of FFmpeg's components: RGB or YCbCr or grey, then alpha."""
     components = frame.format.components
     kind = np.dtype(np.uint8 if components[0].bits == 8 else ">u2" if frame.format.is_big_endian else "<u2")
