@@ -370,6 +370,15 @@ def test_upscale_dense_and_routed(world, tmp_path, capsys):
         assert line == f"{path}  5 frames of 64x64; little, {kind}, attention folded; {path}.json"
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_upscale_in_half_precision_is_asked_for_recorded_and_close(world, tmp_path, dtype):
+    for name, options in (("wide.mkv", []), ("half.mkv", ["--dtype", dtype])):
+        assert main([*world("upscale @clip.mkv --model @model"), "--tile", "5x8x12", str(tmp_path / name), *options]) == 0
+    wide, half = (video.read(tmp_path / name).frames.float() for name in ("wide.mkv", "half.mkv"))
+    assert 0 < (wide - half).abs().mean() < 3
+    assert json.loads((tmp_path / "half.mkv.json").read_text())["dtype"] == dtype
+
+
 def test_upscale_by_random_weights_says_so(world, tmp_path, capsys):
     model = checkpoint(tmp_path / "random", trained=False)
     assert main([*world("upscale @dot.mkv"), str(tmp_path / "out.mkv"), "--model", str(model)]) == 0

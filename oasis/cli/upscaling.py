@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from oasis.upscale.job import Job
     from oasis.upscale.ranks import Ranks
 
+DTYPES = ("float32", "bfloat16", "float16")
+
 
 def add(commands: "Commands") -> None:
     """Add the subcommands."""
@@ -73,6 +75,12 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fps", type=Fraction, default=Fraction(25), help="of a folder of PNG, such as 30000/1001 (%(default)s)"
     )
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default="float32",
+        help="what the network computes in; chunks are mixed in float32 (%(default)s)",
+    )
     add_compute(parser)
 
 
@@ -99,7 +107,9 @@ def _upscale(args: argparse.Namespace) -> None:
                 dynamic_ncols=True,
                 disable=None if here.first else True,
             ) as progress:
-                done = run(loaded, job, ranks=here, tick=progress.update, say=progress.write)
+                done = run(
+                    loaded, job, ranks=here, tick=progress.update, say=lambda text: progress.write(text, file=sys.stderr)
+                )
             if done is not None:
                 print(_said(args, job, done.record, new=done.new))
 
@@ -128,7 +138,7 @@ def _loaded(args: argparse.Namespace, here: "Ranks | None" = None) -> "Loaded":
     where = device(args.device)
     if where == "cuda" and here is not None and here.world > 1:
         where = f"cuda:{here.rank % torch.cuda.device_count()}"
-    loaded.model.to(where).dit.backend = args.backend
+    loaded.model.to(where, getattr(torch, args.dtype)).dit.backend = args.backend
     return loaded
 
 

@@ -41,19 +41,20 @@ def upscale(
 
 @torch.no_grad()  # not inference_mode: the next chunk is mixed into this one in place
 def upscale_chunk(model: Oasis, lq: Float[Tensor, "1 3 t h w"], tiling: Tiling) -> Float[Tensor, "1 3 t y x"]:
-    """Return a chunk in [-1, 1] upscaled in tiles; where tiles overlap, weights rise and fall linearly."""
+    """Return a chunk in [-1, 1] upscaled in tiles, in float32 at least; where they overlap, weights rise and fall linearly."""
     scale = model.config.scale
     _, _, t, h, w = lq.shape
-    total = lq.new_zeros(1, 3, t, h * scale, w * scale)
-    weight = lq.new_zeros(h * scale, w * scale)
+    wide = torch.promote_types(lq.dtype, torch.float32)
+    total = lq.new_zeros(1, 3, t, h * scale, w * scale, dtype=wide)
+    weight = lq.new_zeros(h * scale, w * scale, dtype=wide)
     for rows in spans(h, tiling.height, tiling.overlap):
         for columns in spans(w, tiling.width, tiling.overlap):
             tile = model(lq[..., rows.scaled(1), columns.scaled(1)])
             mask = feather(rows, h, tiling.overlap, scale)[:, None] * feather(columns, w, tiling.overlap, scale)
             inside = (..., rows.scaled(scale), columns.scaled(scale))
-            total[inside] += tile * mask.to(tile)
-            weight[inside] += mask.to(weight)
-    return total / weight
+            total[inside] += tile.to(wide) * mask.to(total)
+            weight[inside] += mask.to(total)
+    return total.div_(weight)  # in place: a chunk of a large clip is a large part of all memory
 
 
 def _picture(frame: UInt8[Tensor, "3 h w"]) -> UInt8[ndarray, "h w 3"]:
