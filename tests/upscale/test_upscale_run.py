@@ -246,14 +246,14 @@ def test_two_processes_make_what_one_makes(tmp_path: Path, shared: str) -> None:
 
 def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
     model, peaks = checkpoint(tmp_path / "little"), []
-    for frames in (40, 400):
+    for frames in (120, 480):
         source = clip(tmp_path / f"in{frames}.mkv", torch.zeros(frames, 3, 48, 64, dtype=torch.uint8))
         out = tmp_path / f"out{frames}.mp4"
         process = CLEAN.Process(target=alone, args=(model, source, out, (9, 48, 64)))
         process.start()
         process.join()
         peaks.append(json.loads(Path(f"{out}.json").read_text())["peak_mib"]["host"])
-    assert peaks[1] < peaks[0] + 10  # 360 larger frames are 50 MiB
+    assert peaks[1] < peaks[0] + 25  # 360 larger frames are 50 MiB
 
 
 def test_levels_are_kept_in_folders(loaded: Loaded, tmp_path: Path) -> None:
