@@ -33,7 +33,8 @@ def join(
 ) -> None:
     """Join segments of a target, in order, to the video `out`, which appears whole or not at all.
 
-    `times` are (pts, duration) of every frame in ticks of `source.time_base`. MP4 and MOV store them exactly. Matroska
+    `times` are (pts, duration) of every frame in ticks of `source.time_base`. MP4 and MOV store them exactly, but those of a
+    constant rate that the source could only store rounded to its ticks, as Matroska does, become even again. Matroska
     stores whole milliseconds: a time is rounded to the nearest one, and what comes from Matroska stays as it is. It also
     stores the mean rate, to nanoseconds, which alone says how long the last frame is shown. `streams` carries audio,
     subtitles, chapters and the title of the source along, packets unchanged and in the same relation to the video; of
@@ -69,7 +70,7 @@ def _mux(
     carry: bool,
 ) -> None:
     origin = _origin(source.path) if carry else Fraction(0)
-    shown = [(pts * source.time_base - origin, duration * source.time_base) for pts, duration in times]
+    shown = [(start - origin, duration) for start, duration in _shown(source, times)]
     tick = _MILLISECOND if target.suffix == ".mkv" else _tick(out, shown)
     ticks = [round(start / tick) for start, _ in shown]
     if any(after <= before for before, after in itertools.pairwise(ticks)):
@@ -89,6 +90,15 @@ def _mux(
         beside = _moved(source.path, others, origin) if others else iter(())
         for packet in heapq.merge(timed, beside, key=_moment):
             container.mux(packet)
+
+
+def _shown(source: Source, times: Sequence[tuple[int, int]]) -> list[tuple[Fraction, Fraction]]:
+    """Return when every frame is shown and how long, in seconds; evenly where all times are, but for the source's ticks."""
+    tick, step = source.time_base, 1 / source.fps
+    stored = [(pts * tick, duration * tick) for pts, duration in times]
+    even = [(stored[0][0] + number * step, step) for number in range(len(stored))]
+    same = all(abs(time - other) < tick for (time, _), (other, _) in zip(stored, even, strict=True))
+    return even if source.constant_rate and same and len(stored) > 1 else stored
 
 
 def _video_stream(container: OutputContainer, part: Path, target: Target) -> VideoStream:

@@ -79,7 +79,8 @@ def test_times_are_exact_or_the_nearest_millisecond(tmp_path_factory, suffix, ti
         steps = [100 * step for step in steps]
     times = list(zip(itertools.accumulate(steps, initial=start), [*steps, steps[-1]], strict=False))
     cut = data.draw(st.integers(0, len(times) - 1))
-    about = plain(folder, 2, 2, fps=1 / (tick * sum(steps) / len(steps)), tick=tick)
+    mean = 1 / (tick * sum(steps) / len(steps))
+    about = dataclasses.replace(plain(folder, 2, 2, fps=mean, tick=tick), constant_rate=False)
     written(folder / f"o{suffix}", about, noise(len(times), 2, 2), cuts=[cut] if cut else [], times=times, lossless=True)
     found = seconds(folder / f"o{suffix}")
     wanted = [pts * tick for pts, _ in times]
@@ -89,6 +90,17 @@ def test_times_are_exact_or_the_nearest_millisecond(tmp_path_factory, suffix, ti
     else:
         assert found == wanted
         assert video.describe(folder / f"o{suffix}").frames == len(times)
+
+
+@pytest.mark.parametrize("fps", [Fraction(24000, 1001), Fraction(30), Fraction(60000, 1001)])
+@pytest.mark.parametrize("name", ["o.mkv", "o.mp4", "o.mov"])
+def test_a_constant_rate_outlives_the_milliseconds_of_matroska(tmp_path, name, fps):
+    written(tmp_path / "a.mkv", plain(tmp_path, 16, 16, fps=fps), noise(20, 16, 16))
+    before, about, _ = again(tmp_path / "a.mkv", tmp_path / name)
+    assert before.time_base == Fraction(1, 1000)
+    assert (about.fps, about.constant_rate) == (fps, True)
+    even = [number / fps for number in range(20)]
+    assert seconds(tmp_path / name) == (even if name != "o.mkv" else [Fraction(round(1000 * time), 1000) for time in even])
 
 
 @pytest.mark.parametrize("fps", [Fraction(24000, 1001), Fraction(25), Fraction(60000, 1001)])
