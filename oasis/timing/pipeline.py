@@ -1,4 +1,4 @@
-"""A file becomes a larger file: decode, network, encode, as `oasis upscale` does it."""
+"""A file becomes a larger file: decode, network, encode, in the chunks and tiles of `oasis upscale`, but in one go."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
