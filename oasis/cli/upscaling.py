@@ -119,7 +119,7 @@ def _estimate(args: argparse.Namespace) -> None:
 
     loaded = _loaded(args)
     for job in _jobs(args):
-        found = estimate(loaded.model, job)
+        found = estimate(loaded.model, job, say=lambda text: print(text, file=sys.stderr))
         minutes, seconds = divmod(round(found.seconds), 60)
         print(f"{job.source.path}  {found.frames} frames, {found.scenes} scenes, {found.chunks} chunks, {found.tiles} tiles")
         parts = f"network {found.network_seconds:.1f} s, reading, mixing and encoding {found.other_seconds:.1f} s"

@@ -4,8 +4,10 @@ import resource
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from oasis.model.oasis import Oasis
-from oasis.tiling import padded_size
+from oasis.tiling import Tiling, padded_size
 from oasis.upscale.job import Job
 from oasis.upscale.parts import Parts
 from oasis.upscale.plan import Plan
@@ -77,10 +79,11 @@ class _Standin:
 
 
 @torch.no_grad()
-def estimate(model: Oasis, job: Job) -> Estimate:
+def estimate(model: Oasis, job: Job, *, say: Callable[[str], Any] = lambda text: None) -> Estimate:
     """Estimate a run: decodes the clip once to find its length and cuts, and upscales a few tiles.
 
-    Memory is that of the first segment, which the others repeat. Errors as those of `run`, for what shows until then.
+    Memory is that of the first segment, which the others repeat; where it does not suffice, `say` is told of the smaller
+    tiles that the estimate, like the run, goes on with. Errors as those of `run`, for what shows until then.
     """
     start = time.perf_counter()
     plan, lengths, first = Plan(job), Counter[int](), 0
@@ -88,19 +91,19 @@ def estimate(model: Oasis, job: Job) -> Estimate:
         first = first or segment.frames + segment.chunks[-1].passed_on
         lengths.update(len(chunk.frames) for chunk in segment.chunks)
     reading, frames = time.perf_counter() - start, len(plan.times)
-    standin, sizes = _Standin(model), _tiles(model, job)
+    standin = _Standin(model)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, f"out{job.out.suffix}")
         parts = Parts.beside(out)
         parts.folder.mkdir()
         start = time.perf_counter()
         shown = replace(job, out=out, frames=first)
-        work = Work(standin, shown, parts, ALONE, tick=lambda count: None, say=lambda text: None)  # type: ignore[arg-type]
+        work = Work(standin, shown, parts, ALONE, tick=lambda count: None, say=say)  # type: ignore[arg-type]
         work.run(Plan(shown).segments())
         other = time.perf_counter() - start - standin.spent
     calls: Counter[Size] = Counter()
     for length, count in lengths.items():
-        for height, width in sizes:
+        for height, width in _tiles(work.tiling, job):
             calls[padded_size((length, height, width), model.config.scale, model.config.dit.patch)] += count
     for size in calls.keys() - standin.seconds.keys():
         lq = torch.zeros(1, 3, *size).to(model.prompt)
@@ -120,9 +123,9 @@ def estimate(model: Oasis, job: Job) -> Estimate:
     )
 
 
-def _tiles(model: Oasis, job: Job) -> list[tuple[int, int]]:
+def _tiles(tiling: Tiling, job: Job) -> list[tuple[int, int]]:
     """Return the height and width of every tile of a frame."""
-    calls = job.tiling.calls((1, job.source.height, job.source.width))
+    calls = tiling.calls((1, job.source.height, job.source.width))
     return [(height, width) for (_, height, width), count in calls.items() for _ in range(count)]
 
 

@@ -42,9 +42,9 @@ class Parts:
             raise
 
     def agree(self, settings: Mapping[str, Any]) -> None:
-        """Note the settings in an empty folder; ValueError if it holds the segments of other ones."""
+        """Note the settings in a folder without segments; ValueError if it holds those of other ones."""
         path = self.folder / SETTINGS
-        if not path.exists():
+        if not path.exists() or not self.notes():
             files.write_text(path, json.dumps(settings, indent=1, allow_nan=False) + "\n")
             return
         try:

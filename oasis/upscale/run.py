@@ -58,8 +58,10 @@ def run(
         return done if ranks.first else None
     parts = Parts.beside(job.out)
     parts.folder.mkdir(parents=True, exist_ok=True)
-    with files.alone(parts.folder) if ranks.first else contextlib.nullcontext(), parts.kept(say):
-        if ranks.first:
+    with contextlib.ExitStack() as held:
+        if ranks.first:  # the folder is one process's to lock and to remove
+            held.enter_context(files.alone(parts.folder))
+            held.enter_context(parts.kept(say))
             parts.agree(settings)
         ranks.wait()
         return _made(loaded.model, job, settings, parts, ranks, tick, say)

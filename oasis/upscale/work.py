@@ -27,6 +27,8 @@ class Work:
     def __init__(
         self, model: Oasis, job: Job, parts: Parts, ranks: Ranks, tick: Callable[[int], Any], say: Callable[[str], Any]
     ) -> None:
+        if model.config.scale % job.scale:
+            raise ValueError(f"scale is {job.scale}; allowed: what divides the {model.config.scale} of {model.config.name!r}")
         self.model, self.job, self.parts, self.ranks, self.tick, self.say = model, job, parts, ranks, tick, say
         self.tiling, self.made = job.tiling, 0
         self.notes = parts.notes()  # of segments that were there before: what others finish meanwhile changes nothing here

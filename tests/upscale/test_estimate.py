@@ -15,6 +15,25 @@ from oasis.video.source import describe
 from oasis.video.target import target
 
 
+def test_out_of_memory_it_goes_on_in_the_tiles_of_the_run(tmp_path: Path, monkeypatch) -> None:
+    loaded = load_model(str(checkpoint(tmp_path / "little")))
+    video.write(tmp_path / "in.mkv", moving(6, 40, 40), 24)
+    source, out = describe(tmp_path / "in.mkv"), tmp_path / "out.mkv"
+    tiling = Tiling(frames=5, height=32, width=32, overlap_frames=2, overlap=4)
+    job = Job(source=source, target=target(out, source, scale=4), out=out, scale=4, tiling=tiling)
+    forward, said = type(loaded.model).forward, []
+
+    def limited(self, lq):
+        if lq.shape[-1] * lq.shape[-2] > 256:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(self, lq)
+
+    monkeypatch.setattr(type(loaded.model), "forward", limited)
+    found = estimate(loaded.model, job, say=said.append)
+    small = Tiling(frames=5, height=16, width=16, overlap_frames=2, overlap=4)
+    assert len(said) == 2 and found.tiles == small.calls((6, 40, 40)).total()
+
+
 def test_it_counts_the_calls_of_the_run_and_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
     loaded = load_model(str(checkpoint(tmp_path / "little")))
     frames = torch.cat([moving(16, 14, 20) // 3, 160 + moving(7, 14, 20, seed=1) // 3])

@@ -140,6 +140,21 @@ def test_segments_of_other_settings_are_refused_and_kept(loaded: Loaded, tmp_pat
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
+def test_a_folder_without_a_finished_segment_binds_nobody(loaded: Loaded, tmp_path: Path) -> None:
+    source = clip(tmp_path / "in.mkv", moving(6, 8, 8))
+    parts = Parts.beside(tmp_path / "out.mkv")
+    parts.folder.mkdir()
+    parts.agree({"scale": 4, "of": "a run that was killed at its start"})
+    assert run(loaded, job(source, tmp_path / "out.mkv", scale=2)).new  # type: ignore[union-attr]
+
+
+def test_a_scale_that_the_model_does_not_reach_is_refused(loaded: Loaded, tmp_path: Path) -> None:
+    source = clip(tmp_path / "in.mkv", moving(6, 8, 8))
+    with pytest.raises(ValueError, match="scale is 3; allowed: what divides the 4 of 'little'"):
+        run(loaded, job(source, tmp_path / "out.mkv", scale=3))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
+
+
 def test_nothing_is_left_of_a_run_that_failed_before_its_first_segment(loaded: Loaded, tmp_path: Path) -> None:
     source = clip(tmp_path / "in.mkv", moving(6, 8, 8))
     stopped(loaded, job(source, tmp_path / "out.mkv"), after=1)
