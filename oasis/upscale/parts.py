@@ -11,7 +11,7 @@ from typing import Any
 from numpy import ndarray
 
 from oasis import files
-from oasis.video.target import Target, write_segment
+from oasis.video.target import Target, segment_frames, write_segment
 
 SETTINGS = "run.json"
 
@@ -68,6 +68,10 @@ class Parts:
         found = sorted(self.folder.glob("segment-*.json"))
         return {int(path.stem.removeprefix("segment-")): json.loads(path.read_text(encoding="utf-8")) for path in found}
 
+    def whole(self) -> dict[int, dict[str, Any]]:
+        """Return the notes of segments that really hold the frames noted: a machine that lost its power may have kept less."""
+        return {number: note for number, note in self.notes().items() if self._holds(number, note["frames"])}
+
     def add(self, number: int, pictures: Iterable[ndarray], target: Target, note: Mapping[str, Any]) -> None:
         """Encode a segment, then write what is to be noted of it: the note says that the segment is whole."""
         write_segment(self.path(number), pictures, target)
@@ -76,6 +80,12 @@ class Parts:
     def remove(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self.folder)
+
+    def _holds(self, number: int, frames: int) -> bool:
+        try:
+            return segment_frames(self.path(number)) == frames
+        except (ValueError, OSError):
+            return False
 
     def _note(self, number: int) -> Path:
         return self.folder / f"segment-{number:06d}.json"

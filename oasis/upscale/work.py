@@ -31,7 +31,7 @@ class Work:
             raise ValueError(f"scale is {job.scale}; allowed: what divides the {model.config.scale} of {model.config.name!r}")
         self.model, self.job, self.parts, self.ranks, self.tick, self.say = model, job, parts, ranks, tick, say
         self.tiling, self.made = job.tiling, 0
-        self.notes = parts.notes()  # of segments that were there before: what others finish meanwhile changes nothing here
+        self.notes = parts.whole()  # of segments that were there before: what others finish meanwhile changes nothing here
         self.seam: Seam | None = None  # None where the chunk before was not made here
         self.before: Chunk[Frame] | None = None
 

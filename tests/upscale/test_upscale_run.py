@@ -130,6 +130,16 @@ def test_a_stopped_run_goes_on_and_ends_alike(loaded: Loaded, tmp_path: Path, mo
     assert made == sorted(made) and len(made) <= max(made) + 1 + 4  # a stop costs one segment, no more
 
 
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-40])])
+def test_a_segment_that_was_damaged_is_made_again(loaded: Loaded, tmp_path: Path, damage) -> None:
+    source = clip(tmp_path / "in.mkv", moving(24, 8, 8))
+    run(loaded, job(source, tmp_path / "whole.mkv"))
+    stopped(loaded, job(source, tmp_path / "out.mkv"), after=20)
+    damage(Parts.beside(tmp_path / "out.mkv").path(1))
+    run(loaded, job(source, tmp_path / "out.mkv"))
+    assert (tmp_path / "out.mkv").read_bytes() == (tmp_path / "whole.mkv").read_bytes()
+
+
 def test_segments_of_other_settings_are_refused_and_kept(loaded: Loaded, tmp_path: Path) -> None:
     source = clip(tmp_path / "in.mkv", moving(20, 8, 8))
     stopped(loaded, job(source, tmp_path / "out.mkv"), after=15)
