@@ -143,7 +143,7 @@ UPSCALE = "upscale @clip.mkv @out.mkv --model @model"
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("--data @none.mp4", r"@none\.mp4: no such file or folder, and not 'builtin'"),
+        ("--data @none.mp4", r"@none\.mp4: no such file or folder, and not one of builtin, builtin-train, builtin-test"),
         ("--data @text.txt", r"@text\.txt: not a video"),
         ("--data @text.mp4", r"@text\.mp4: not a video"),
         ("--data @empty.mp4", r"@empty\.mp4: not a video"),

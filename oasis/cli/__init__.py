@@ -15,6 +15,7 @@ from oasis.cli import (
     networks,
     reporting,
     scoring,
+    studying,
     training,
     upscaling,
 )
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     scoring.add(commands)
     benching.add(commands)
     ablating.add(commands)
+    studying.add(commands)
     reporting.add(commands)
     command(commands, "doctor", _doctor, "print versions, devices, attention backends that work here, and what is missing")
     return parser

@@ -24,7 +24,9 @@ def add(commands: "Commands") -> None:
     profile.add_argument(
         "--model", default="tiny", help="tiny, tiny-routed, a folder, random-tiny, random-wan-1.3b or random-wan-1.3b-fast"
     )
-    profile.add_argument("--data", default="builtin", help="builtin, a video, a folder of PNG, or a folder of clips")
+    profile.add_argument(
+        "--data", default="builtin", help="builtin[-train|-test], a video, a folder of PNG, or a folder of clips"
+    )
     profile.add_argument(
         "--rule", help=f"how to route; default budget:ratio=0.5, or the lowest ratio of small clips. Rules: {RULES}"
     )

@@ -15,6 +15,9 @@ from torch import Tensor
 from oasis import video
 from oasis.data import builtin
 
+BUILTIN: dict[str, builtin.Split | None] = {"builtin": None, "builtin-train": "train", "builtin-test": "test"}
+"""Names of built-in clips, and the split that each stands for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedClip:
@@ -27,14 +30,16 @@ class LoadedClip:
 
 
 def load(source: Path | str, *, frames: int | None = None) -> Iterator[LoadedClip]:
-    """Yield the clips of `source` one after the other, by name: "builtin", a video file, a folder of PNG or of clips.
+    """Yield the clips of `source` one after the other, by name: built-in ones, a video file, a folder of PNG or of clips.
+
+    "builtin" are all, "builtin-train" and "builtin-test" those to decide on and those to judge on.
 
     Of a file, at most the first `frames` are kept, by default all. A folder of clips holds video files (`video.SUFFIXES`)
     and folders of PNG. FileNotFoundError or ValueError if there is no clip, at the call and not at the first clip; errors of
     a clip itself as in `video.stream`.
     """
-    if source == "builtin":
-        return (_rendered(name) for name in builtin.names())
+    if source in BUILTIN:
+        return (_rendered(name) for name in builtin.names(BUILTIN[str(source)]))
     paths = find(Path(source))
     return (_read(path, frames) for path in paths)
 
@@ -42,7 +47,7 @@ def load(source: Path | str, *, frames: int | None = None) -> Iterator[LoadedCli
 def find(source: Path) -> list[Path]:
     """Return the clips at a path, by name: the path itself, or what a folder of clips holds; errors as in `load`."""
     if not source.exists():
-        raise FileNotFoundError(f"{source}: no such file or folder, and not 'builtin'")
+        raise FileNotFoundError(f"{source}: no such file or folder, and not one of {', '.join(BUILTIN)}")
     if source.is_file() or any(source.glob("*.png")):
         return [source]
     found: dict[str, Path] = {}

@@ -42,7 +42,9 @@ def test_one_clip(tmp_path, frames, name):
 
 
 def test_what_is_not_there_is_named_at_once(tmp_path, frames):
-    with pytest.raises(FileNotFoundError, match="nowhere: no such file or folder, and not 'builtin'"):
+    with pytest.raises(
+        FileNotFoundError, match="nowhere: no such file or folder, and not one of builtin, builtin-train, builtin-test"
+    ):
         clips.load(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"no clips; looked for \.264.*folders of \*\.png"):
         clips.load(tmp_path)

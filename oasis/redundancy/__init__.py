@@ -1,0 +1,1 @@
+"""What else is redundant: heads and layers that are alike, layers that can be skipped, tokens that repeat, constants."""
