@@ -1,0 +1,1 @@
+"""All that the suite can say about the heads of one model, as one linked report."""
