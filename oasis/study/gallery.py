@@ -45,7 +45,8 @@ def write(model: Oasis, run: Run, frames: UInt8[Tensor, "t 3 h w"], folder: Path
         findings=[
             Finding(
                 text=f"From the marked token, {int((own > 2 * uniform).sum())} of {len(own)} heads put more than twice a"
-                f" uniform head's mass ({uniform:.0%}) on the token's own frame, {int((own < 0.5 * uniform).sum())} less than half.",
+                f" uniform head's mass ({uniform:.0%}) on the token's own frame, {int((own < uniform / 2).sum())} less"
+                " than half.",
                 verdict="shown",
             ),
             Finding(
