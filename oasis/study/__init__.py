@@ -1,0 +1,1 @@
+"""A study of one model: everything that the suite can ask, in one folder."""
