@@ -80,19 +80,24 @@ def pairs(tables: Sequence[Resampled]) -> pd.DataFrame:
 def _measured(a: Resampled, b: Resampled) -> Iterator[Measured]:
     clips = min(a.clips, b.clips)
 
-    def bounded(pattern: str, measure: str, value: np.ndarray, resampled: np.ndarray, least: float, most: float) -> Measured:
-        low, high = bootstrap.basic(value, resampled, clips, least=least, most=most)
+    def alike(pattern: str, measure: str, value: np.ndarray, resampled: np.ndarray) -> Measured:
+        low, high = bootstrap.basic(value, resampled, clips, least=-1, most=1)
+        return Measured(pattern, measure, float(value), float(low), float(high))
+
+    def apart(pattern: str, measure: str, value: np.ndarray, resampled: np.ndarray, most: float) -> Measured:
+        low, high = bootstrap.distance(value, resampled, clips, most=most)
         return Measured(pattern, measure, float(value), float(low), float(high))
 
     for pattern, one, other, drawn, others in zip(a.local, a.mean, b.mean, a.drawn, b.drawn, strict=True):
-        yield bounded(pattern, "spearman", ranks.spearman(one, other), ranks.spearman(drawn, others), -1, 1)
-        yield bounded(pattern, "kendall", ranks.kendall(one, other), ranks.kendall(drawn[:COSTLY], others[:COSTLY]), -1, 1)
-        apart, resampled = np.abs(one - other).mean(), np.abs(drawn - others).mean(axis=-1)
-        yield bounded(pattern, "difference", apart, resampled, 0, np.inf)
+        yield alike(pattern, "spearman", ranks.spearman(one, other), ranks.spearman(drawn, others))
+        yield alike(pattern, "kendall", ranks.kendall(one, other), ranks.kendall(drawn[:COSTLY], others[:COSTLY]))
+        yield apart(pattern, "difference", np.abs(one - other).mean(), np.abs(drawn - others).mean(axis=-1), np.inf)
     first, second = a.routed, b.routed
-    shares = changed(first.chosen, second.chosen), changed(first.drawn, second.drawn)
-    yield bounded("", "changed", *shares, 0, 1)
-    yield bounded("", "kappa", ranks.kappa(first.chosen, second.chosen), ranks.kappa(first.drawn, second.drawn), -1, 1)
+    yield apart("", "changed", changed(first.chosen, second.chosen), changed(first.drawn, second.drawn), 1)
+    # Kappa's distance is what it lacks to 1; it is at most 2.
+    value, resampled = ranks.kappa(first.chosen, second.chosen), ranks.kappa(first.drawn, second.drawn)
+    lacking = apart("", "kappa", 1 - value, 1 - resampled, 2)
+    yield Measured("", "kappa", float(value), 1 - lacking.high, 1 - lacking.low)
 
 
 def _regrets(a: Resampled, b: Resampled) -> Iterator[Measured]:

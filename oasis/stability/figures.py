@@ -56,7 +56,7 @@ def matrix(pairs: pd.DataFrame, tables: Sequence[str]) -> Figure:
     rows = pairs[pairs["measure"] == "spearman"]
     patterns = list(dict.fromkeys(rows["pattern"]))
     count = len(tables)
-    beside = len(patterns) if count <= 8 else 1
+    beside = min(2, len(patterns)) if count <= 8 else 1
     side = WIDTH / beside
     down = -(-len(patterns) // beside)
     figure = Figure(figsize=(WIDTH, down * (0.62 * side + 1.3)), layout="constrained")
@@ -131,7 +131,7 @@ def against(pairs: pd.DataFrame, tables: Sequence[str], reference: str) -> Figur
     handles.append(
         Line2D([], [], color="tab:orange", linewidth=5, alpha=0.35, label="two drawings of one table's clips (95 %)")
     )
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False)
     figure.suptitle(f"Every table against {shortened(reference)}, 95 % intervals over clips")
     sns.despine(fig=figure)
     return figure
@@ -142,7 +142,7 @@ def _correlations(axes: Axes) -> None:
     lowest = min(axes.get_xlim()[0], 0.8)
     axes.set_xscale("function", functions=(lambda r: np.arctanh(np.clip(r, -HIGHEST, HIGHEST)), np.tanh))
     axes.set_xlim(max(lowest, -HIGHEST), HIGHEST)
-    ticks = [tick for tick in (-0.9, -0.5, 0, 0.5, 0.9, 0.97, 0.99, 0.997) if tick >= lowest]
+    ticks = [tick for tick in (-0.9, -0.5, 0, 0.5, 0.9, 0.97, 0.99, 0.999) if tick >= lowest]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
 
@@ -200,7 +200,7 @@ def clips(curve: pd.DataFrame, name: str) -> Figure:
             markersize=5,
         ),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False)
     figure.suptitle(f"How many clips of {shortened(name)} are enough")
     sns.despine(fig=figure)
     return figure
