@@ -56,6 +56,7 @@ TORCH_FREE = [
     "rules",
     "scaling",
     "sections",
+    "stability",
     "tiling",
     "cli.costing",
 ]

@@ -7,6 +7,7 @@ from oasis import __version__
 from oasis.cli import (
     ablating,
     benching,
+    comparing,
     converting,
     costing,
     datasets,
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     benching.add(commands)
     ablating.add(commands)
     studying.add(commands)
+    comparing.add(commands)
     reporting.add(commands)
     command(commands, "doctor", _doctor, "print versions, devices, attention backends that work here, and what is missing")
     return parser
