@@ -7,6 +7,7 @@ from oasis import __version__
 from oasis.cli import (
     ablating,
     benching,
+    causing,
     converting,
     costing,
     datasets,
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     scoring.add(commands)
     benching.add(commands)
     ablating.add(commands)
+    causing.add(commands)
     reporting.add(commands)
     command(commands, "doctor", _doctor, "print versions, devices, attention backends that work here, and what is missing")
     return parser
