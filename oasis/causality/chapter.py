@@ -125,9 +125,9 @@ def findings(measured: Measured, correlations: pd.DataFrame, added: pd.DataFrame
     found += [_additive(row) for row in added.to_dict("records")]
     found.append(
         Finding(
-            text=f"Measured on {len(measured.clips)} clips of {measured.record['frames']} frames and "
-            f"{'x'.join(map(str, measured.record['crop']))} LQ pixels of one model, before any training with the patterns: "
-            "training on may heal what a change harms, and longer clips have other distances.",
+            text=f"Measured on {len(measured.clips)} clips at a token grid of "
+            f"{'x'.join(map(str, measured.record['grid']))} (t, h, w), by one model and before any training with the patterns: "
+            "training on may heal what a change harms, and longer or larger clips have other distances.",
             verdict="limit",
         )
     )

@@ -16,7 +16,7 @@ from oasis.timing.rounds import Until
 UNTIL = Until(spread=0.05, seconds=10.0)
 
 
-def write(request: Request, heads_csv: Path, path: Path, *, until: Until = UNTIL) -> None:
+def write(request: Request, heads_csv: Path, path: Path) -> None:
     """Time one layer whose heads all have one pattern, for each pattern of heads.csv, and write timing rows.
 
     Queries, keys and values are random: attention takes as long for them as for any. The fingerprint's `heads` says how many
@@ -34,11 +34,11 @@ def write(request: Request, heads_csv: Path, path: Path, *, until: Until = UNTIL
         for pattern in patterns
     }
     found = Found(
-        setting=Setting(device=request.device, rounds=until), about={"heads": sizes.heads, "head_dim": sizes.head_dim}
+        setting=Setting(device=request.device, rounds=UNTIL), about={"heads": sizes.heads, "head_dim": sizes.head_dim}
     )
     with torch.inference_mode():
         found.before = machine.state(request.device, calls[GLOBAL.name])
-        timed = measure(calls, until, device=request.device)
+        timed = measure(calls, UNTIL, device=request.device)
         found.after = machine.state(request.device, calls[GLOBAL.name])
     for name, each in timed.items():
         found.add(

@@ -20,6 +20,7 @@ from oasis.causality.clips import Clip, Cut
 from oasis.causality.dense import Dense, common_grid
 from oasis.causality.judged import Judge
 from oasis.causality.variants import Variant, variants
+from oasis.cost import attended_pairs
 from oasis.harms import Change, Harm
 from oasis.model import Loaded, load_model
 from oasis.routing import GLOBAL, parse_pattern
@@ -91,6 +92,11 @@ def measure(request: Request, work: Path, out: Path, *, workers: int = 1, engine
     """
     loaded, taken = request.load(), request.taken()
     grid = common_grid(loaded.model, {clip.name: clip.lq for clip in taken})
+    for name in request.patterns:
+        if attended_pairs(parse_pattern(name), grid) == grid.tokens**2:
+            raise ValueError(
+                f"pattern {name} covers the whole token grid {grid} (t, h, w) and changes nothing; use longer clips"
+            )
     about = fingerprint(request, loaded, taken)
     keep(work / "request.json", about)
     planned = request.variants(loaded)

@@ -28,16 +28,16 @@ def few(arms: Sequence[Arm]) -> list[Arm]:
     return [*chosen.values(), *(arm for arm in arms if arm.ratio is None)]
 
 
-def write(request: Request, arms: Sequence[Arm], path: Path, *, until: Until = UNTIL) -> None:
+def write(request: Request, arms: Sequence[Arm], path: Path) -> None:
     """Time the way from LQ pixels to latents on the first clip that judges, routed as `load_model` routes, and write rows."""
     clip = clips.one(request.data, "test", request.cut, 0).lq
     backend = harms.read(request.harms / "harms.csv")[1]["backend"]
     calls = {DENSE: _call(request, backend, None, clip)}
     calls |= {_name(arm): _call(request, backend, arm.table, clip) for arm in few(arms)}
-    found = Found(setting=Setting(device=request.device, rounds=until))
+    found = Found(setting=Setting(device=request.device, rounds=UNTIL))
     with torch.inference_mode():
         found.before = machine.state(request.device, calls[DENSE])
-        timed = measure(calls, until, device=request.device)
+        timed = measure(calls, UNTIL, device=request.device)
         found.after = machine.state(request.device, calls[DENSE])
     frames, _, height, width = clip.shape
     for name, each in timed.items():

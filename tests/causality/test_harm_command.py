@@ -1,5 +1,6 @@
 """`oasis harm` and `oasis frontier` on a small network: from clips to chapters, stopped and gone on, refused."""
 
+import dataclasses
 import functools
 import json
 import signal
@@ -12,10 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from little import checkpoint
+from little import checkpoint, moving
 
-from oasis import frontiers, harms, timings
-from oasis.causality import executed, fronts, latency, measured, seconds
+from oasis import frontiers, harms, timings, video
+from oasis.causality import executed, fronts, latency, measured, predict, seconds
 from oasis.causality.arms import BUDGETS, RANDOM
 from oasis.causality.clips import Cut, take
 from oasis.causality.dense import Dense
@@ -56,8 +57,8 @@ def quick() -> Iterator[None]:
     """Render each clip once and time two rounds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(builtin, "make", functools.cache(builtin.make))
-        for writes in (latency.write, seconds.write):
-            patch.setattr(writes, "__kwdefaults__", {"until": Until(spread=10, seconds=0.01, least=2)})
+        for module in (latency, seconds):
+            patch.setattr(module, "UNTIL", Until(spread=10.0, seconds=0.01, least=2))
         yield
 
 
@@ -186,6 +187,25 @@ def test_what_does_not_fit_is_one_sentence(model: Path, done: Path, tmp_path: Pa
     same = builtin.names("train")
     monkeypatch.setattr(builtin, "names", lambda split=None: same)
     assert "is one that the harms were measured on" in said("frontier", new, "--harms", str(done / "harm"), *mine)
+
+
+def test_clips_of_a_user_have_no_ground_truth_and_cannot_judge_themselves(model: Path, tmp_path: Path) -> None:
+    for folder, seed in (("decide", 1), ("judge", 2)):
+        (tmp_path / folder).mkdir()
+        video.write(tmp_path / folder / "clip.mkv", iter(moving(5, 16, 16, seed=seed)), video.FPS)
+    cut = Cut(frames=5, crop=(16, 16))
+    request = measured.Request(model=str(model), data=str(tmp_path / "decide"), patterns=("window-4x4",), cut=cut, pairs=2)
+    measured.measure(request, tmp_path / "work", tmp_path / "harm")
+    known = predict.read(tmp_path / "harm")
+    assert known.clips == ("clip",) and set(known.harms) == {"latent_mse", "pixel_mse"}
+    judged = executed.Request(harms=tmp_path / "harm", model=str(model), data=str(tmp_path / "judge"), cut=cut, seeds=2)
+    executed.execute(judged, tmp_path / "work", tmp_path / "frontier")
+    rows, about = frontiers.read(tmp_path / "frontier" / "frontier.csv")
+    assert {row.psnr_y for row in rows} == {None} and about["decided_on"] == ["clip"] == list(about["clips"])
+    with pytest.raises(ValueError, match="is one that the harms were measured on"):
+        executed.execute(dataclasses.replace(judged, data=request.data), tmp_path / "work", tmp_path / "frontier")
+    with pytest.raises(ValueError, match=r"frame covers the whole token grid 1x8x8"):
+        measured.measure(dataclasses.replace(request, patterns=("frame",), cut=Cut(frames=1)), tmp_path, tmp_path)
 
 
 def test_damage_is_told(model: Path, done: Path, tmp_path: Path, capsys) -> None:

@@ -54,7 +54,7 @@ def rows_of(harm, clips=("a", "b"), together=1.0):
     for clip in clips:
         for variant in variants(2, 3, ["frame", "window-2x2"], pairs=12, seed=3):
             single = sum(harm(clip, *head, name) for head, name in zip(variant.heads, variant.patterns, strict=True))
-            value = single if variant.kind == "head" else together * single
+            value = float(single if variant.kind == "head" else together * single)
             layers, heads, patterns = variant.names
             numbers = dict.fromkeys(("latent_mse", "latent_mse_rel", "pixel_mse"), value)
             found.append(
