@@ -14,12 +14,27 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 import pandas as pd
 
-from oasis import __version__, rules
+from oasis import __version__, losses, rules
 from oasis.heads import read_heads
+from oasis.losses import Losses
 from oasis.routing import Kind, Pattern, RoutingTable, parse_pattern
 from oasis.rules import STATISTICS, Choices, Chosen
 
-__all__ = ["STATISTICS", "Rule", "compare", "decide", "front", "parse_rule", "random_like", "read_heads", "total"]
+__all__ = [
+    "STATISTICS",
+    "Rule",
+    "compare",
+    "decide",
+    "decide_from",
+    "front",
+    "parse_rule",
+    "random_like",
+    "read_heads",
+    "table",
+    "tau_within",
+    "total",
+    "total_of",
+]
 
 
 class _Form(NamedTuple):
@@ -41,7 +56,9 @@ _PARAMETERS: dict[str, dict[str, _Form]] = {
     "threshold": {"tau": _NUMBER},
     "quota": {_SHARES: _NUMBER, "per_layer": _FLAG},
     "budget": {"ratio": _RATIO},
+    "greedy": {"ratio": _RATIO},
     "random": {"seed": _WHOLE, _SHARES: _NUMBER},
+    "random-within": {"seed": _WHOLE, "ratio": _RATIO},
     "uniform": {"pattern": _NAME},
 }
 _OPTIONAL = (_SHARES, "per_layer")
@@ -51,9 +68,9 @@ _OPTIONAL = (_SHARES, "per_layer")
 class Rule:
     """A rule's name and parameters; ValueError lists the known ones. What each does is written in `oasis.rules`.
 
-    `threshold` tau (nats), `quota` shares and optionally per_layer, `budget` ratio, and as controls `random` seed and
-    shares, `uniform` pattern. Shares are given as PATTERN=SHARE, by the pattern's name or by a kind that only one pattern
-    is of; they add up to 1, or to the number of heads.
+    `threshold` tau (nats), `quota` shares and optionally per_layer, `budget` ratio, and as controls `greedy` ratio, `random`
+    seed and shares, `random-within` seed and ratio, `uniform` pattern. Shares are given as PATTERN=SHARE, by the pattern's
+    name or by a kind that only one pattern is of; they add up to 1, or to the number of heads.
     """
 
     name: str
@@ -88,6 +105,10 @@ class Rule:
                 return rules.quota(choices, shares, per_layer=given.get("per_layer", False))
             case "budget":
                 return rules.budget(choices, given["ratio"])
+            case "greedy":
+                return rules.greedy(choices, given["ratio"])
+            case "random-within":
+                return rules.random_within(choices, given["ratio"], seed=given["seed"])
             case "random":
                 return rules.random(choices, shares, seed=given["seed"])
             case _:
@@ -124,22 +145,28 @@ def decide(heads: pd.DataFrame, rule: Rule, *, heads_csv_sha256: str, statistic:
 
     The same statistics give the same table, whatever the order of their rows. ValueError if the rule cannot be met.
     """
-    choices = Choices.of(heads, statistic)
-    chosen = rule.choose(choices)
+    return decide_from(losses.of_heads(heads, statistic, heads_csv_sha256), rule)
+
+
+def decide_from(losses: Losses, rule: Rule) -> RoutingTable:
+    """Choose a pattern for every head by `rule`; ValueError if it cannot be met."""
+    return table(losses, rule.choose(losses.choices), {"name": rule.name, **rule.parameters})
+
+
+def table(losses: Losses, chosen: Chosen, rule: Mapping[str, Any]) -> RoutingTable:
+    """Return a choice as a routing table; `rule` says how it came about."""
+    choices = losses.choices
     letters = _letters(choices.patterns)
+    ratios = {"attention_flops_ratio": choices.ratio(chosen)}
+    if choices.nanoseconds is not None:
+        ratios["attention_seconds_ratio"] = choices.cost_ratio(chosen)
     return RoutingTable(
-        model=str(heads["model"].iloc[0]),
-        weights_sha256=str(heads["weights_sha256"].iloc[0]),
+        model=losses.model,
+        weights_sha256=losses.weights_sha256,
         patterns=dict(zip(letters, choices.patterns, strict=True)),
         layers=tuple("".join(letters[number] for number in row) for row in chosen),
-        rule={"name": rule.name, **rule.parameters, "attention_flops_ratio": choices.ratio(chosen)},
-        probe={
-            "heads_csv_sha256": heads_csv_sha256,
-            "clips": sorted(str(clip) for clip in heads["clip"].unique()),
-            "grid": [int(heads[axis].iloc[0]) for axis in ("T", "H", "W")],
-            "dtype": str(heads["dtype"].iloc[0]),
-            "statistic": statistic,
-        },
+        rule={**rule, **ratios},
+        probe=losses.record,
         made_with={
             "oasis": __version__,
             "python": platform.python_version(),
@@ -151,7 +178,11 @@ def decide(heads: pd.DataFrame, rule: Rule, *, heads_csv_sha256: str, statistic:
 
 def total(heads: pd.DataFrame, table: RoutingTable, *, statistic: str = "kl_mean") -> float:
     """Return the sum of `statistic` (averaged over the clips) over all heads, each under its pattern in `table`."""
-    choices = Choices.of(heads, statistic)
+    return total_of(Choices.of(heads, statistic), table)
+
+
+def total_of(choices: Choices, table: RoutingTable) -> float:
+    """Return the sum of the loss over all heads, each under its pattern in `table`."""
     return choices.total(_numbers(choices, table))
 
 
@@ -176,11 +207,7 @@ def compare(heads: pd.DataFrame, *, statistic: str = "kl_mean") -> pd.DataFrame:
     quota = Rule(name="quota", parameters=shares)
     ratio = math.ceil(1e4 * choices.ratio(quota.choose(choices))) / 1e4
 
-    def cheap(thousandths: int) -> bool:
-        return choices.ratio(rules.threshold(choices, thousandths / 1000)) <= ratio
-
-    highest = math.ceil(1000 * float(choices.loss.max())) + 1
-    tau = bisect.bisect_left(range(highest), True, key=cheap) / 1000
+    tau = tau_within(choices, ratio)
     tried = [
         Rule(name="budget", parameters={"ratio": ratio}),
         Rule(name="threshold", parameters={"tau": tau}),
@@ -194,6 +221,16 @@ def compare(heads: pd.DataFrame, *, statistic: str = "kl_mean") -> pd.DataFrame:
         counts = [int((chosen == number).sum()) for number in range(len(choices.patterns))]
         rows.append((str(rule), counts, choices.ratio(chosen), choices.total(chosen)))
     return pd.DataFrame(rows, columns=["rule", "heads", "attention_flops_ratio", "total"])
+
+
+def tau_within(choices: Choices, ratio: float) -> float:
+    """Return the lowest tau of `threshold`, in steps of 0.001, that costs at most `ratio` of dense."""
+
+    def cheap(thousandths: int) -> bool:
+        return choices.cost_ratio(rules.threshold(choices, thousandths / 1000)) <= ratio
+
+    highest = math.ceil(1000 * float(choices.loss.max())) + 1
+    return bisect.bisect_left(range(highest), True, key=cheap) / 1000
 
 
 def _letters(patterns: Sequence[Pattern]) -> list[str]:

@@ -28,12 +28,14 @@ class Choices:
 
     `patterns`: global first, then by kind and size; this order is the last tie-break of every rule, so that global wins
     where a pattern covers the whole grid. `pairs`: (query, key) pairs that one head of each pattern attends to. `loss`: the
-    statistic, averaged over the clips; 0 for global.
+    statistic, averaged over the clips; 0 for global. `nanoseconds`: what one head of each pattern takes, where a rule is to
+    count time instead of FLOPs.
     """
 
     patterns: tuple[Pattern, ...]
     pairs: Int[np.ndarray, "patterns"]
     loss: Float[np.ndarray, "layers heads patterns"]
+    nanoseconds: Int[np.ndarray, "patterns"] | None = None
 
     @classmethod
     def of(cls, heads: pd.DataFrame, statistic: str = "kl_mean") -> "Choices":
@@ -52,6 +54,15 @@ class Choices:
         patterns = (GLOBAL, *local)
         return cls(patterns=patterns, pairs=np.array([attended_pairs(p, grid) for p in patterns], np.int64), loss=loss)
 
+    @property
+    def cost(self) -> Int[np.ndarray, "patterns"]:
+        """What one head of each pattern costs, in whole numbers, so that sums of it are exact: attended pairs, or time."""
+        return self.pairs if self.nanoseconds is None else self.nanoseconds
+
+    def limit(self, ratio: float) -> int:
+        """Return the highest cost of a whole choice that is at most `ratio` of dense."""
+        return math.floor(Fraction(str(ratio)) * int(self.cost[0]) * self.loss[..., 0].size)
+
     def index(self, name: str) -> int:
         """Return the number of the pattern of this name, or of this kind if only one pattern is of it."""
         named = [i for i, p in enumerate(self.patterns) if p.name == name]
@@ -65,6 +76,10 @@ class Choices:
         """Return the attention FLOPs of a choice as a share of dense attention, in (0, 1]."""
         return int(self.pairs[chosen].sum()) / (int(self.pairs[0]) * chosen.size)
 
+    def cost_ratio(self, chosen: Chosen) -> float:
+        """Return the cost of a choice as a share of dense attention: the ratio that rules keep to."""
+        return int(self.cost[chosen].sum()) / (int(self.cost[0]) * chosen.size)
+
     def total(self, chosen: Chosen) -> float:
         """Return the sum of the statistic over all heads."""
         return math.fsum(np.take_along_axis(self.loss, chosen[..., None], axis=-1).flat)
@@ -76,7 +91,7 @@ def threshold(choices: Choices, tau: float) -> Chosen:
     allowed[..., 0] = True
     chosen = np.zeros(choices.loss.shape[:2], np.int64)
     for head in np.ndindex(chosen.shape):
-        chosen[head] = min(np.flatnonzero(allowed[head]), key=lambda p: (choices.pairs[p], choices.loss[head][p], p))
+        chosen[head] = min(np.flatnonzero(allowed[head]), key=lambda p: (choices.cost[p], choices.loss[head][p], p))
     return chosen
 
 
@@ -88,7 +103,7 @@ def quota(choices: Choices, shares: Mapping[str, float], *, per_layer: bool = Fa
     """
     loss = choices.loss if per_layer else choices.loss.reshape(1, -1, len(choices.patterns))
     counts = _counts(choices, shares, loss.shape[1])
-    dear_last = sorted(range(1, len(counts)), key=lambda p: (choices.pairs[p], p))
+    dear_last = sorted(range(1, len(counts)), key=lambda p: (choices.cost[p], p))
     chosen = np.zeros(loss.shape[:2], np.int64)
     for row, values in zip(chosen, loss, strict=True):
         free = np.arange(len(row))
@@ -100,32 +115,67 @@ def quota(choices: Choices, shares: Mapping[str, float], *, per_layer: bool = Fa
 
 
 def budget(choices: Choices, ratio: float) -> Chosen:
-    """Choose the least total loss among all choices of at most `ratio` of the dense FLOPs; then the cheapest of them.
+    """Choose the least total loss among all choices of at most `ratio` of the dense cost; then the cheapest of them.
 
-    A multiple-choice knapsack, solved exactly by dynamic programming over undominated (pairs, loss) states, which takes
+    A multiple-choice knapsack, solved exactly by dynamic programming over undominated (cost, loss) states, which takes
     well under a second for 360 heads of 5 patterns. Floats do not spoil it: rounding is monotone, so a dominated state stays
     dominated, and the result is the optimum of the sums as floats, added from the last head to the first.
     """
-    limit = math.floor(Fraction(str(ratio)) * int(choices.pairs[0]) * choices.loss[..., 0].size)
-    steps = [(pairs, choice) for pairs, _, choice in _pareto(choices, limit)]
-    pairs, _ = steps[-1]
-    if not len(pairs):
-        least = math.ceil(1e4 * int(choices.pairs.min()) / int(choices.pairs[0])) / 1e4
-        raise ValueError(f"budget ratio {ratio} is out of reach; the lowest ratio of these patterns is {least}")
-    left = pairs[-1]  # undominated, so the dearest loses least
+    steps = [(cost, choice) for cost, _, choice in _pareto(choices, choices.limit(ratio))]
+    cost, _ = steps[-1]
+    if not len(cost):
+        raise _out_of_reach(choices, ratio)
+    left = cost[-1]  # undominated, so the dearest loses least
     chosen = []
-    for pairs, choice in reversed(steps):
-        chosen.append(int(choice[np.searchsorted(pairs, left)]))
-        left = left - choices.pairs[chosen[-1]]
+    for cost, choice in reversed(steps):
+        chosen.append(int(choice[np.searchsorted(cost, left)]))
+        left = left - choices.cost[chosen[-1]]
     return np.array(chosen, np.int64).reshape(choices.loss.shape[:2])
 
 
 def front(choices: Choices) -> list[tuple[int, float]]:
-    """Return all undominated (attended pairs, total loss), cheapest first: what `budget` reaches at every ratio."""
-    limit = int(choices.pairs[0]) * choices.loss[..., 0].size
-    for pairs, loss, _ in _pareto(choices, limit):
-        last = pairs, loss
+    """Return all undominated (cost, total loss), cheapest first: what `budget` reaches at every ratio."""
+    limit = int(choices.cost.max()) * choices.loss[..., 0].size
+    for cost, loss, _ in _pareto(choices, limit):
+        last = cost, loss
     return [(int(cost), float(value)) for cost, value in zip(*last, strict=True)]
+
+
+def greedy(choices: Choices, ratio: float) -> Chosen:
+    """Start from dense and change, one after the other, what adds least loss for the cost it saves, until `ratio` is met.
+
+    A control of `budget`: the usual heuristic of the knapsack. Ties go to the first head, then to the first pattern.
+    """
+    loss, limit = choices.loss.reshape(-1, len(choices.patterns)), choices.limit(ratio)
+    chosen = np.zeros(len(loss), np.int64)
+    while (total := int(choices.cost[chosen].sum())) > limit:
+        saved = choices.cost[chosen][:, None] - choices.cost
+        added = loss - np.take_along_axis(loss, chosen[:, None], axis=1)
+        price = np.divide(added, saved, out=np.full(loss.shape, np.inf), where=saved > 0)
+        head, pattern = np.unravel_index(int(price.argmin()), price.shape)
+        if not np.isfinite(price[head, pattern]):
+            raise _out_of_reach(choices, ratio)
+        chosen[head] = pattern
+        assert int(choices.cost[chosen].sum()) < total
+    return chosen.reshape(choices.loss.shape[:2])
+
+
+def random_within(choices: Choices, ratio: float, *, seed: int) -> Chosen:
+    """Start from dense and give heads in random order a random cheaper pattern each, until `ratio` is met.
+
+    Every head may change again, to one cheaper still, once all have changed. Drawn by NumPy's default generator.
+    """
+    generator, limit = np.random.default_rng(seed), choices.limit(ratio)
+    chosen = np.zeros(choices.loss[..., 0].size, np.int64)
+    if int(choices.cost.min()) * chosen.size > limit:
+        raise _out_of_reach(choices, ratio)
+    while True:
+        for head in generator.permutation(chosen.size):
+            if int(choices.cost[chosen].sum()) <= limit:
+                return chosen.reshape(choices.loss.shape[:2])
+            cheaper = np.flatnonzero(choices.cost < choices.cost[chosen[head]])
+            if len(cheaper):
+                chosen[head] = generator.choice(cheaper)
 
 
 def random(choices: Choices, shares: Mapping[str, float], *, seed: int) -> Chosen:
@@ -141,23 +191,28 @@ def uniform(choices: Choices, pattern: str) -> Chosen:
 
 
 def _pareto(choices: Choices, limit: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield (pairs, loss, pattern of the newest head) of the undominated states, after each head from the last to the first.
+    """Yield (cost, loss, pattern of the newest head) of the undominated states, after each head from the last to the first.
 
-    Both `pairs` and `-loss` rise. Of equal states the one with the first pattern for the newest head stays: hence the first
+    Both `cost` and `-loss` rise. Of equal states the one with the first pattern for the newest head stays: hence the first
     choice over the network, as letters in a dictionary.
     """
     flat = choices.loss.reshape(-1, len(choices.patterns))
-    pairs, loss = np.zeros(1, np.int64), np.zeros(1)
+    costs, loss = np.zeros(1, np.int64), np.zeros(1)
     for number in reversed(range(len(flat))):
-        cost = (choices.pairs[:, None] + pairs).ravel()
+        cost = (choices.cost[:, None] + costs).ravel()
         value = (flat[number][:, None] + loss).ravel()
-        choice = np.repeat(np.arange(len(choices.patterns), dtype=np.uint8), len(pairs))
-        possible = np.flatnonzero(cost + number * choices.pairs.min() <= limit)
+        choice = np.repeat(np.arange(len(choices.patterns), dtype=np.uint8), len(costs))
+        possible = np.flatnonzero(cost + number * choices.cost.min() <= limit)
         order = possible[np.lexsort((value[possible], cost[possible]))]  # stable: equal states stay in pattern order
         best_before = np.minimum.accumulate(np.concatenate([[np.inf], value[order]]))[:-1]
         order = order[value[order] < best_before]
-        pairs, loss = cost[order], value[order]
-        yield pairs, loss, choice[order]
+        costs, loss = cost[order], value[order]
+        yield costs, loss, choice[order]
+
+
+def _out_of_reach(choices: Choices, ratio: float) -> ValueError:
+    least = math.ceil(1e4 * int(choices.cost.min()) / int(choices.cost[0])) / 1e4
+    return ValueError(f"budget ratio {ratio} is out of reach; the lowest ratio of these patterns is {least}")
 
 
 def _counts(choices: Choices, shares: Mapping[str, float], heads: int) -> list[int]:

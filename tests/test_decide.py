@@ -259,7 +259,7 @@ def test_rule_comes_back_from_its_text(text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "rule '' is unknown; allowed: threshold, quota, budget, random, uniform"),
+        ("", "rule '' is unknown; allowed: threshold, quota, budget, greedy, random, random-within, uniform"),
         ("best", "rule 'best' is unknown"),
         ("budget", "rule 'budget' needs the parameter 'ratio'"),
         ("budget:", "rule 'budget' needs the parameter 'ratio'"),

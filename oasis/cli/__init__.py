@@ -8,6 +8,7 @@ from oasis.cli import (
     ablating,
     benching,
     comparing,
+    causing,
     converting,
     costing,
     datasets,
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     ablating.add(commands)
     studying.add(commands)
     comparing.add(commands)
+    causing.add(commands)
     reporting.add(commands)
     command(commands, "doctor", _doctor, "print versions, devices, attention backends that work here, and what is missing")
     return parser

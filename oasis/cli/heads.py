@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from oasis.routing import RoutingTable
 
 RULES = (
-    "budget:ratio=R (least total KL within R of dense attention FLOPs), threshold:tau=NATS (cheapest pattern below), "
+    "budget:ratio=R (least total KL within R of dense attention FLOPs), greedy:ratio=R (its usual heuristic), "
+    "threshold:tau=NATS (cheapest pattern below), "
     "quota:global=S,frame=S,window=S[,per_layer=true], random:seed=N,global=S,... or random:seed=N,like=FILE, "
-    "uniform:pattern=NAME"
+    "random-within:seed=N,ratio=R, uniform:pattern=NAME"
 )
 
 
@@ -41,7 +42,13 @@ def add(commands: "Commands") -> None:
     route = command(commands, "route", _route, "decide again from heads.csv")
     route.add_argument("heads_csv", metavar="HEADS_CSV", type=Path)
     route.add_argument("--rule", required=True, help=f"{RULES}; or all, to compare the rules at one cost without writing")
-    route.add_argument("--statistic", default="kl_mean", help="what to minimise: kl_mean, kl_p50, kl_p95, kl_rel, out_err")
+    route.add_argument(
+        "--statistic",
+        help="what to minimise: kl_mean (the default), kl_p50, kl_p95, kl_rel, out_err; with --harms latent_mse (the default), "
+        "latent_mse_rel, pixel_mse, psnr_y_loss",
+    )
+    route.add_argument("--harms", metavar="CSV", type=Path, help="minimise measured harm instead, from `oasis harm`")
+    route.add_argument("--latency", metavar="CSV", type=Path, help="let ratios be of seconds, from `oasis harm`'s latency.csv")
     route.add_argument("--out", type=Path, help="file to write (routing.json beside HEADS_CSV)")
 
     plot = command(commands, "plot", _plot, "draw the plots and the page again from a run's files")
@@ -72,22 +79,31 @@ def _profile(args: argparse.Namespace) -> None:
 
 
 def _route(args: argparse.Namespace) -> None:
-    from oasis import decide, files
+    from oasis import decide, files, harms, losses
 
     heads = decide.read_heads(args.heads_csv)
-    if args.statistic not in decide.STATISTICS:
-        raise ValueError(f"--statistic is {args.statistic!r}; allowed: {', '.join(decide.STATISTICS)}")
+    allowed = harms.STATISTICS if args.harms else decide.STATISTICS
+    statistic = args.statistic or allowed[0]
+    if statistic not in allowed:
+        raise ValueError(f"--statistic is {statistic!r}; allowed: {', '.join(allowed)}")
     if args.rule == "all":
-        if args.out:
-            raise ValueError("--out has no meaning with --rule all, which writes nothing")
-        print(decide.compare(heads, statistic=args.statistic).to_string(index=False, float_format="{:.4f}".format))
+        if args.out or args.harms or args.latency:
+            raise ValueError("--out, --harms and --latency have no meaning with --rule all, which compares by FLOPs")
+        print(decide.compare(heads, statistic=statistic).to_string(index=False, float_format="{:.4f}".format))
         return
     rule = decide.parse_rule(args.rule)
-    table = decide.decide(heads, rule, heads_csv_sha256=files.sha256(args.heads_csv), statistic=args.statistic)
+    known = losses.of_heads(heads, "kl_mean" if args.harms else statistic, files.sha256(args.heads_csv))
+    if args.harms:
+        known = losses.of_harms(known, args.harms, statistic)
+    if args.latency:
+        known = losses.in_seconds(known, args.latency)
+    table = decide.decide_from(known, rule)
     out = args.out or args.heads_csv.with_name("routing.json")
     table.save(out)
     _print_table(table)
-    print(f"total {args.statistic}  {decide.total(heads, table, statistic=args.statistic):.4f}")
+    if args.latency:
+        print(f"attention time   {table.rule['attention_seconds_ratio']:.4f} of dense")
+    print(f"total {statistic}  {decide.total_of(known.choices, table):.4f}")
     print(out)
 
 

@@ -119,13 +119,32 @@ class DiT(nn.Module):
         if probe is not None and self.tokens_of is not Tokens:
             raise ValueError("a probe needs all tokens of a clip on one process; this model's are spread over several")
         grid = self.grid(x.shape)
+        x = self.embed(x, self.tokens_of(grid).own)
+        x = self.through(range(self.config.layers), x, condition, grid, self.patterns, probe=probe)
+        return self.output(x, condition, grid)
+
+    def through(
+        self,
+        layers: range,
+        x: Float[Tensor, "b n c"],
+        condition: Condition,
+        grid: Grid,
+        patterns: Sequence[Sequence[Pattern]],
+        *,
+        probe: Probe | None = None,
+    ) -> Float[Tensor, "b n c"]:
+        """Take embedded tokens through some of the layers; `patterns` hold one per head of every layer of the network."""
         tokens = self.tokens_of(grid)
         rotation = rotary_table(grid, self.config.head_dim, like=x)[:, tokens.own]
-        x = self.embed(x, tokens.own)
-        for layer, block in enumerate(self.blocks):
-            arguments = (self._layer(condition, layer), rotation, tokens, self.patterns[layer], self.backend, layer, probe)
+        for layer in layers:
+            block = self.blocks[layer]
+            arguments = (self.of_layer(condition, layer), rotation, tokens, patterns[layer], self.backend, layer, probe)
             x = checkpoint(block, x, *arguments, use_reentrant=False) if self.checkpointing else block(x, *arguments)
-        return self._unpatch(tokens.gather(self.head(x, condition.head)), grid)
+        return x
+
+    def output(self, x: Float[Tensor, "b n c"], condition: Condition, grid: Grid) -> Float[Tensor, "b o t h w"]:
+        """Map the tokens behind the last layer to the latent grid."""
+        return self._unpatch(self.tokens_of(grid).gather(self.head(x, condition.head)), grid)
 
     def embed(self, x: Float[Tensor, "b i t h w"], own: slice = slice(None)) -> Float[Tensor, "b n c"]:
         """Cut into patches and embed those in `own`: a convolution whose stride is its kernel, done as one matrix product."""
@@ -153,7 +172,8 @@ class DiT(nn.Module):
             patterns.append(tuple(table.patterns[wanted[head]] for head in order))
         self.patterns, self.head_order = tuple(patterns), tuple(head_order)
 
-    def _layer(self, condition: Condition, layer: int) -> Condition:
+    def of_layer(self, condition: Condition, layer: int) -> Condition:
+        """Return what one block takes of the condition."""
         return Condition(
             condition.modulation[layer], condition.head, condition.key[layer], condition.value[layer], condition.bias
         )
@@ -197,17 +217,29 @@ class Block(nn.Module):
         probe: Probe | None,
     ) -> Float[Tensor, "b n c"]:
         """Apply the block; `condition` is this layer's slice."""
-        self_shift, self_scale, self_gate, mlp_shift, mlp_scale, mlp_gate = condition.modulation
-
-        y = self.self_norm(x) * (1 + self_scale) + self_shift
-        query = rotate(self.self_attention.project_query(y), rotation)
-        key = rotate(self.self_attention.project_key(y), rotation)
-        value = self.self_attention.project_value(y)
+        query, key, value = self.project(x, condition, rotation)
         if probe is not None:
             probe(layer, query, key, value)
         with section("self-attention"):
             y = tokens.attend(query, key, value, patterns, backend)
-        x = x + self.self_attention.join(y) * self_gate
+        return self.add(x, y, condition)
+
+    def project(
+        self, x: Float[Tensor, "b n c"], condition: Condition, rotation: Float[Tensor, "2 n d"]
+    ) -> tuple[Float[Tensor, "b heads n d"], Float[Tensor, "b heads n d"], Float[Tensor, "b heads n d"]]:
+        """Return query, key and value of the self-attention, after the norms and the rotation."""
+        shift, scale = condition.modulation[:2]
+        y = self.self_norm(x) * (1 + scale) + shift
+        query = rotate(self.self_attention.project_query(y), rotation)
+        key = rotate(self.self_attention.project_key(y), rotation)
+        return query, key, self.self_attention.project_value(y)
+
+    def add(
+        self, x: Float[Tensor, "b n c"], attended: Float[Tensor, "b heads n d"], condition: Condition
+    ) -> Float[Tensor, "b n c"]:
+        """Add what the heads of the self-attention found to the tokens, then cross-attention and MLP."""
+        self_gate, mlp_shift, mlp_scale, mlp_gate = condition.modulation[2:]
+        x = x + self.self_attention.join(attended) * self_gate
 
         with section("cross-attention"):
             query = self.cross_attention.project_query(self.cross_norm(x))

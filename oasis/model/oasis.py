@@ -61,6 +61,12 @@ class Oasis(nn.Module):
             folded = unshuffle(lq, self.config.scale)
         with section("dit"):
             predicted = self.dit(folded, self.condition(), probe=probe)
+        return self.around(folded, predicted)
+
+    def around(
+        self, folded: Float[Tensor, "b i t4 h8 w8"], predicted: Float[Tensor, "b c t4 h8 w8"]
+    ) -> Float[Tensor, "b c t4 h8 w8"]:
+        """Add to what the transformer predicts of an unshuffled clip what runs around it."""
         if self.skip is None:
             return predicted
         with section("skip"):

@@ -1,0 +1,140 @@
+"""Which routings are executed: every way to choose heads, at every cost of a ladder."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from oasis import decide, files, harms, losses, rules
+from oasis.heads import read_heads
+from oasis.losses import Losses
+from oasis.routing import RoutingTable
+from oasis.rules import Choices, Chosen
+
+LADDER = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+KL, HARM = "kl_mean", "latent_mse"
+BUDGETS = {"budget KL": KL, "budget relative KL": "kl_rel", "budget output error": "out_err"} | {
+    "budget written change": "write_change",
+    "budget harm": HARM,
+}
+"""The exact knapsack over each of these losses."""
+RANDOM, SCATTERED = "random, same numbers", "random, same cost"
+WORST = {"inverse KL": KL, "inverse harm": HARM}
+SEEDS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """A routing: `name` of the way it was chosen, `ratio` the step of the ladder, `seed` of a draw, `totals` by statistic."""
+
+    name: str
+    control: bool
+    seed: int | None
+    ratio: float | None
+    table: RoutingTable
+    totals: Mapping[str, float]
+
+    @property
+    def flops(self) -> float:
+        """Self-attention FLOPs as a share of dense."""
+        return float(self.table.rule["attention_flops_ratio"])
+
+    @property
+    def heads(self) -> str:
+        """How many heads have each pattern, such as "G=12,F=20,W=32"."""
+        return ",".join(f"{letter}={count}" for letter, count in self.table.counts().items())
+
+
+def known(folder: Path) -> dict[str, Losses]:
+    """Return what heads lose by every statistic, from the files of `oasis harm`."""
+    heads, sha256 = read_heads(folder / "heads.csv"), files.sha256(folder / "heads.csv")
+    found = {name: losses.of_heads(heads, name, sha256) for name in (KL, "kl_rel", "out_err")}
+    found["write_change"] = _written(found[KL], folder / "changes.csv")
+    found[HARM] = losses.of_harms(found[KL], folder / "harms.csv", HARM)
+    return found
+
+
+def arms(by: Mapping[str, Losses], *, seeds: int = SEEDS, ladder: tuple[float, ...] = LADDER) -> list[Arm]:
+    """Return all arms: those of every step that can be met, cheapest first, then the uniform ones; ValueError if none can."""
+    choices = by[KL].choices
+    least = int(choices.cost.min()) * choices.loss[..., 0].size
+    steps = [ratio for ratio in ladder if choices.limit(ratio) >= least]
+    if not steps:
+        raise ValueError(
+            f"no ratio of {', '.join(map(str, ladder))} can be met by these patterns at the grid {by[KL].grid}; longer clips "
+            "or smaller windows can"
+        )
+    found = [arm for ratio in steps for arm in _step(by, ratio, seeds)]
+    for pattern in choices.patterns[1:]:
+        chosen = rules.uniform(choices, pattern.name)
+        found.append(
+            _arm(by, chosen, f"uniform {pattern.name}", KL, {"name": "uniform", "pattern": pattern.name}, control=True)
+        )
+    return found
+
+
+def _step(by: Mapping[str, Losses], ratio: float, seeds: int) -> Iterator[Arm]:
+    for name, statistic in BUDGETS.items():
+        rule = {"name": "budget", "ratio": ratio}
+        yield _arm(by, rules.budget(by[statistic].choices, ratio), name, statistic, rule, ratio=ratio)
+    choices = by[KL].choices
+    own = rules.budget(choices, ratio)
+    shares: dict[str, Any] = {
+        pattern.name: int((own == number).sum()) for number, pattern in enumerate(choices.patterns) if (own == number).any()
+    }
+    tau = decide.tau_within(choices, ratio)
+    plain: dict[str, tuple[Chosen, dict[str, Any]]] = {
+        "greedy KL": (rules.greedy(choices, ratio), {"name": "greedy", "ratio": ratio}),
+        "threshold KL": (rules.threshold(choices, tau), {"name": "threshold", "tau": tau}),
+        "quota KL": (rules.quota(choices, shares), {"name": "quota", **shares}),
+    }
+    for name, (chosen, rule) in plain.items():
+        yield _arm(by, chosen, name, KL, rule, ratio=ratio)
+    for seed in range(seeds):
+        drawn = rules.random(choices, shares, seed=seed)
+        yield _arm(by, drawn, RANDOM, KL, {"name": "random", "seed": seed, **shares}, ratio=ratio, seed=seed, control=True)
+        spread = rules.random_within(choices, ratio, seed=seed)
+        said = {"name": "random-within", "seed": seed, "ratio": ratio}
+        yield _arm(by, spread, SCATTERED, KL, said, ratio=ratio, seed=seed, control=True)
+    for name, statistic in WORST.items():
+        worst = rules.quota(_negated(by[statistic].choices), shares)
+        yield _arm(by, worst, name, statistic, {"name": "inverse", **shares}, ratio=ratio, control=True)
+
+
+def _arm(
+    by: Mapping[str, Losses],
+    chosen: Chosen,
+    name: str,
+    statistic: str,
+    rule: Mapping[str, Any],
+    *,
+    ratio: float | None = None,
+    seed: int | None = None,
+    control: bool = False,
+) -> Arm:
+    table = decide.table(by[statistic], chosen, rule)
+    totals = {name: each.choices.total(chosen) for name, each in by.items()}
+    return Arm(name=name, control=control, seed=seed, ratio=ratio, table=table, totals=totals)
+
+
+def _negated(choices: Choices) -> Choices:
+    """Return choices whose quota gives the cheapest patterns to the heads that lose most by them."""
+    return replace(choices, loss=-choices.loss)
+
+
+def _written(base: Losses, path: Path) -> Losses:
+    """Return what heads lose by `write_change`."""
+    rows, about = harms.read_changes(path)
+    if about.get("weights_sha256") != base.weights_sha256:
+        raise ValueError(f"{path}: it is of other weights than the head statistics; measure again")
+    table = pd.DataFrame(rows).groupby(["layer", "head", "pattern"])["write_change"].mean()
+    loss = np.zeros_like(base.choices.loss)
+    for (layer, head), (number, pattern) in itertools.product(
+        np.ndindex(loss.shape[:2]), enumerate(base.choices.patterns[1:], start=1)
+    ):
+        loss[layer, head, number] = table[layer, head, pattern.name]
+    return replace(base, choices=replace(base.choices, loss=loss), record={**base.record, "statistic": "write_change"})

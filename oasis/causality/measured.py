@@ -1,0 +1,234 @@
+"""Harm measured, chunk by chunk: a clip and the layer where changes begin; each chunk is whole or absent."""
+
+import functools
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import torch
+from tqdm import tqdm
+
+import oasis
+from oasis import dist, files, harms, probe
+from oasis.causality import clips
+from oasis.causality.changes import changes
+from oasis.causality.clips import Clip, Cut
+from oasis.causality.dense import Dense, common_grid
+from oasis.causality.judged import Judge
+from oasis.causality.variants import Variant, variants
+from oasis.cost import attended_pairs
+from oasis.harms import Change, Harm
+from oasis.model import Loaded, load_model
+from oasis.routing import GLOBAL, parse_pattern
+from oasis.score.store import Store
+
+PATTERNS = ("frame", "window-8x8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is changed on which clips: `model` and `data` as the user names them, `pairs` in all, drawn by `seed`."""
+
+    model: str = "tiny"
+    data: str = "builtin"
+    patterns: tuple[str, ...] = PATTERNS
+    cut: Cut = field(default_factory=lambda: Cut(clips=4))
+    pairs: int = 64
+    seed: int = 0
+    backend: str = "folded"
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        parsed = [parse_pattern(name) for name in self.patterns]
+        if not parsed or GLOBAL in parsed or len(set(parsed)) < len(parsed):
+            raise ValueError(
+                f"patterns are {', '.join(self.patterns)}; allowed: each once, and not global, which harms nothing"
+            )
+        if self.pairs < 0 or self.seed < 0:
+            raise ValueError(f"pairs are {self.pairs}, the seed {self.seed}; allowed: at least 0")
+
+    def taken(self) -> list[Clip]:
+        """Return the clips: of the built-in ones those of training, because others judge what is decided here."""
+        return clips.take(self.data, "train", self.cut)
+
+    def anywhere(self) -> "Request":
+        """Return the same with whole paths."""
+        return replace(self, model=whole(self.model), data=whole(self.data))
+
+    def load(self) -> Loaded:
+        """Return the model where and how it is to run."""
+        loaded = load_model(self.model)
+        loaded.model.to(self.device).dit.backend = self.backend
+        return loaded
+
+    def variants(self, loaded: Loaded) -> list[Variant]:
+        """Return what is changed, in the order of the rows."""
+        sizes = loaded.model.config.dit
+        return variants(sizes.layers, sizes.heads, self.patterns, pairs=self.pairs, seed=self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """The variants of one clip, by its number, that begin at one layer."""
+
+    request: Request
+    clip: int
+    layer: int
+
+    @property
+    def name(self) -> str:
+        """The name of its record."""
+        return f"{self.clip:03d}-{self.layer:03d}"
+
+
+def measure(request: Request, work: Path, out: Path, *, workers: int = 1, engine: dist.Engine = "local") -> None:
+    """Write heads.csv, harms.csv and changes.csv into `out`; a stopped run goes on from the chunks that `work` keeps.
+
+    Rows are in the order of the request, so neither a stop nor the number of workers changes a byte.
+    """
+    loaded, taken = request.load(), request.taken()
+    grid = common_grid(loaded.model, {clip.name: clip.lq for clip in taken})
+    for name in request.patterns:
+        if attended_pairs(parse_pattern(name), grid) == grid.tokens**2:
+            raise ValueError(
+                f"pattern {name} covers the whole token grid {grid} (t, h, w) and changes nothing; use longer clips"
+            )
+    about = fingerprint(request, loaded, taken)
+    keep(work / "request.json", about)
+    planned = request.variants(loaded)
+    layers = range(loaded.model.config.dit.layers)
+    asked = request.anywhere() if engine == "ray" else request  # its workers stand in another folder
+    jobs = [Job(request=asked, clip=number, layer=layer) for number in range(len(taken)) for layer in layers]
+    store = Store(work / "chunks")
+    todo = [job for job in jobs if store.get(job.name) is None]
+    with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="harm", unit="chunk", disable=None) as progress:
+        for number, answer in dist.run(_chunk, todo, workers=max(1, min(workers, len(todo))), engine=engine):
+            if isinstance(answer, dist.Lost):
+                raise ValueError(f"clip {taken[todo[number].clip].name}, layer {todo[number].layer}: {answer}")
+            store.put(todo[number].name, answer)
+            progress.update()
+    _at.cache_clear()
+    chunks = {(job.clip, job.layer): store.get(job.name) or {} for job in jobs}
+    rows = [row for number in range(len(taken)) for row in _in_order(planned, [chunks[number, layer] for layer in layers])]
+    about |= {"grid": [grid.t, grid.h, grid.w]}
+    out.mkdir(parents=True, exist_ok=True)
+    _probe(request, loaded, taken, out / "heads.csv")
+    found = [Change(**row) for job in jobs for row in chunks[job.clip, job.layer]["changes"]]
+    harms.write_changes(out / "changes.csv", found, about)
+    harms.write(out / "harms.csv", rows, about)
+
+
+def _in_order(planned: Sequence[Variant], chunks: Sequence[dict[str, Any]]) -> list[Harm]:
+    """Return the rows of one clip in the order of the variants; each chunk holds those of one layer in that order."""
+    rows = [iter(chunk["harms"]) for chunk in chunks]
+    return [Harm(**next(rows[variant.first])) for variant in planned]
+
+
+def fingerprint(request: Request, loaded: Loaded, taken: Sequence[Clip]) -> dict[str, Any]:
+    """Return what decides the numbers."""
+    return {
+        "model": loaded.model.config.name,
+        "trained": loaded.trained,
+        "weights_sha256": loaded.weights_sha256,
+        "data": request.data,
+        "clips": {clip.name: content(clip) for clip in taken},
+        "frames": request.cut.frames,
+        "crop": list(request.cut.crop),
+        "patterns": list(request.patterns),
+        "pairs": request.pairs,
+        "seed": request.seed,
+        "dtype": str(loaded.model.prompt.dtype).removeprefix("torch."),
+        "backend": request.backend,
+        "device": request.device,
+        "oasis": oasis.__version__,
+        "torch": torch.__version__,
+    }
+
+
+def content(clip: Clip) -> str:
+    """Return a SHA-256 of the pixels that are taken of a clip."""
+    digest = hashlib.sha256()
+    for part in (clip.lq, clip.hr):
+        if part is not None:
+            digest.update(f"{tuple(part.shape)}".encode() + part.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def keep(path: Path, about: dict[str, Any]) -> None:
+    """Note in a folder of work what it is for; ValueError if it holds what another request made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mine = json.loads(json.dumps(about))
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        other = sorted(name for name in {*mine, *found} if found.get(name) != mine.get(name))
+        if other:
+            raise ValueError(f"{path.parent}: a run with other {', '.join(other)} left this; remove the folder or name another")
+    files.write_text(path, json.dumps(mine, indent=1) + "\n")
+
+
+def one_thread() -> None:
+    """Compute in one thread: more add up in another order, and then the number of workers would show in the numbers."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+def whole(name: str) -> str:
+    """Return a path as it is called from every folder; any other name as it is."""
+    return str(Path(name).absolute()) if Path(name).exists() else name
+
+
+class _Kept(NamedTuple):
+    """What chunks of one clip share."""
+
+    name: str
+    dense: Dense
+    judge: Judge
+    variants: list[Variant]
+
+
+@functools.lru_cache(maxsize=1)
+def _at(request: Request, number: int) -> _Kept:
+    loaded = request.load()
+    clip = clips.one(request.data, "train", request.cut, number)
+    dense = Dense(loaded.model, clip.lq)
+    return _Kept(clip.name, dense, Judge(dense, clip.hr), request.variants(loaded))
+
+
+def _chunk(job: Job) -> dict[str, Any]:
+    """Measure one chunk: rows of harm, and what changes inside its layer, as JSON holds them."""
+    one_thread()
+    kept = _at(job.request, job.clip)
+    found = [_harm(kept, variant) for variant in kept.variants if variant.first == job.layer]
+    inside = changes(kept.dense, kept.name, job.layer, job.request.patterns)
+    return {"harms": [asdict(row) for row in found], "changes": [asdict(row) for row in inside]}
+
+
+def _harm(kept: _Kept, variant: Variant) -> Harm:
+    judged = kept.judge.judge(kept.dense.changed(variant.changes))
+    dense = kept.judge.psnr_y
+    layers, heads, patterns = variant.names
+    return Harm(
+        clip=kept.name,
+        kind=variant.kind,
+        layers=layers,
+        heads=heads,
+        patterns=patterns,
+        latent_mse=judged.latent_mse,
+        latent_mse_rel=judged.latent_mse_rel,
+        pixel_mse=judged.pixel_mse,
+        psnr_to_dense=judged.psnr_to_dense,
+        psnr_y_loss=None if judged.psnr_y is None or dense is None else dense - judged.psnr_y,
+    )
+
+
+def _probe(request: Request, loaded: Loaded, taken: Sequence[Clip], path: Path) -> None:
+    """Write the statistics of the same heads on the same clips."""
+    one_thread()
+    patterns = [parse_pattern(name) for name in request.patterns]
+    found = probe.probe(loaded, [(clip.name, clip.lq) for clip in taken], patterns)
+    with files.replacing(path) as temporary:
+        found.heads.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
