@@ -7,8 +7,8 @@ from oasis import __version__
 from oasis.cli import (
     ablating,
     benching,
-    comparing,
     causing,
+    comparing,
     converting,
     costing,
     datasets,

@@ -1,0 +1,133 @@
+"""One model becomes one report: each chapter is made by the command of its own, and kept when a stopped run goes on."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import oasis
+from oasis import files, profiling, stability
+from oasis.causality import executed, frontier, harm, measured
+from oasis.causality.clips import Cut
+from oasis.data import clips
+from oasis.model import load_model
+from oasis.redundancy import run as redundant
+from oasis.report.chapters import NAME, write_book
+from oasis.report.run import read_run
+from oasis.study import conditions, gallery
+
+CHAPTERS = {
+    "gallery": ("gallery",),
+    "stability": ("stability",),
+    "harm": ("harm",),
+    "frontier": ("frontier",),
+    "redundancy": ("redundancy/similarity", "redundancy/layers", "redundancy/tokens"),
+}
+"""The chapters that each step writes, in the order of the page."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is studied: `model` as the user names it, on the built-in clips; `clips` of each step at most.
+
+    `frames` and `crop` (height, width of LQ pixels) of every clip; stability has sizes of its own.
+    """
+
+    model: str = "tiny"
+    clips: int = 6
+    frames: int = 9
+    crop: tuple[int, int] = (32, 48)
+    seed: int = 0
+    device: str = "cpu"
+
+
+def run(request: Request, work: Path, *, workers: int, say: Callable[[str], Any] = lambda text: None) -> Path:
+    """Write all chapters into `work`, and a page of all; return the page. Chapters that are there are kept.
+
+    `say` is told what begins and how long it took. ValueError if `work` holds another study, or what a step refuses.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    with files.alone(work):
+        record = _agreed(request, work)
+        steps: dict[str, Callable[[], Any]] = {
+            "gallery": lambda: _gallery(request, work, record),
+            "stability": lambda: _stability(request, work),
+            "harm": lambda: harm.run(_harm(request), work / "chunks", work / "harm", workers=workers),
+            "frontier": lambda: frontier.run(_frontier(request, work), work / "chunks", work / "frontier", workers=workers),
+            "redundancy": lambda: redundant.run(_redundancy(request), work / "redundancy"),
+        }
+        for name, step in steps.items():
+            if all((work / chapter / NAME).is_file() for chapter in CHAPTERS[name]):
+                say(f"{name}: is there")
+                continue
+            started = time.monotonic()
+            step()
+            say(f"{name}: {time.monotonic() - started:.0f} s")
+        every = [work / chapter for chapters in CHAPTERS.values() for chapter in chapters]
+        return write_book(work, f"Which heads of {record['name']} matter", every)
+
+
+def _agreed(request: Request, work: Path) -> Mapping[str, Any]:
+    """Note what is studied in `work`; ValueError if another study left its chapters there."""
+    loaded = load_model(request.model)
+    said = {
+        "name": loaded.model.config.name,
+        "weights_sha256": loaded.weights_sha256,
+        **asdict(request),
+        "device": profiling.device_name(request.device),
+        "oasis": oasis.__version__,
+    }
+    record = json.loads(json.dumps(said))
+    path = work / "study.json"
+    if path.exists():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        for name, value in record.items():
+            if there.get(name) != value:
+                raise ValueError(f"{path}: {name} is {there.get(name)!r}, asked for is {value!r}; name another folder")
+    files.write_text(path, json.dumps(record, indent=1) + "\n")
+    return record
+
+
+def _gallery(request: Request, work: Path, record: Mapping[str, Any]) -> None:
+    """Profile the heads (the pages of the other chapters link that run) and show every one of them."""
+    asked = profiling.Request(
+        model=request.model,
+        data="builtin-train",
+        frames=request.frames,
+        crop=request.crop,
+        device=request.device,
+        command="oasis study",
+    )
+    profiling.profile(asked, work / "profile")
+    profiled = read_run(work / "profile")
+    looked = next(clip for clip in clips.load("builtin-train") if clip.name == profiled.looks["clip"].item())
+    model = load_model(request.model).model.to(request.device)
+    gallery.write(model, profiled, profiling.centre(looked.lq, asked), work / "gallery", record)
+
+
+def _stability(request: Request, work: Path) -> None:
+    tables = conditions.measure(request.model, work, conditions.of(request.model), device=request.device)
+    stability.write(tables, work / "stability", seed=request.seed, command="oasis study")
+
+
+def _harm(request: Request) -> measured.Request:
+    cut = Cut(frames=request.frames, crop=request.crop, clips=request.clips)
+    return measured.Request(model=request.model, cut=cut, seed=request.seed, device=request.device)
+
+
+def _frontier(request: Request, work: Path) -> executed.Request:
+    cut = Cut(frames=request.frames, crop=request.crop, clips=request.clips)
+    return executed.Request(harms=work / "harm", model=request.model, cut=cut, device=request.device)
+
+
+def _redundancy(request: Request) -> redundant.Request:
+    return redundant.Request(
+        model=request.model,
+        clips=request.clips,
+        frames=request.frames,
+        crop=request.crop,
+        seed=request.seed,
+        device=request.device,
+    )
