@@ -9,11 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from oasis.attention import attend
+from oasis.attention import attend, sdpa
 from oasis.attention.lse import attention_lse, expectations, pattern_lse
 from oasis.grid import Grid
 from oasis.routing import FRAME, Pattern, window
-from oasis.timing import sdpa
 from oasis.timing.found import DTYPES, Found, Setting
 from oasis.timing.kernels import kernel_names
 from oasis.timing.machine import state

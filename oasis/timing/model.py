@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from oasis import probe
+from oasis.attention import sdpa
 from oasis.configs import PRESETS
 from oasis.grid import Grid
 from oasis.model import build, load_model, route
 from oasis.model.oasis import Oasis
 from oasis.model.unshuffle import pad_clip
-from oasis.timing import sdpa
 from oasis.timing.attention import DENSE
 from oasis.timing.found import DTYPES, Found, Setting
 from oasis.timing.kernels import kernel_names

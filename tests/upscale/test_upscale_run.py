@@ -16,8 +16,10 @@ import torch
 from little import checkpoint, moving
 
 from oasis import video
+from oasis.attention import sdpa
 from oasis.model import load_model
 from oasis.model.checkpoint import Loaded
+from oasis.routing import FRAME, GLOBAL
 from oasis.tiling import Tiling
 from oasis.upscale import upscale
 from oasis.upscale.job import Job
@@ -71,7 +73,7 @@ def test_no_scene_bleeds_into_another(loaded: Loaded, tmp_path: Path) -> None:
     frames = two_scenes(8, 7)
     source = clip(tmp_path / "in.mkv", frames)
     done = run(loaded, job(source, tmp_path / "out.mkv"))
-    assert done is not None and done.record["scenes"] == 2
+    assert done is not None and done.record["scenes"] == 2 and done.record["kernels"] == {"global": "sdpa"}
     alone = [torch.stack(list(upscale(loaded.model, part, TILING))) for part in (frames[:8], frames[8:])]
     assert torch.equal(pixels(tmp_path / "out.mkv"), torch.cat(alone))
     run(loaded, job(source, tmp_path / "blind.mkv", find_cuts=False))
@@ -148,6 +150,30 @@ def test_segments_of_other_settings_are_refused_and_kept(loaded: Loaded, tmp_pat
     with pytest.raises(ValueError, match=r"out\.mkv\.parts: a stopped run with scale 4, not 2; .*left this"):
         run(loaded, job(source, tmp_path / "out.mkv", scale=2))
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_a_run_that_goes_on_keeps_the_dense_backends_that_made_its_first_segments(
+    loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, used, preferring = clip(tmp_path / "in.mkv", moving(20, 8, 8)), [], sdpa.preferring
+    monkeypatch.setattr(sdpa, "preferring", lambda name: used.append(name) or preferring(name))
+    monkeypatch.setattr("oasis.upscale.run.fastest", lambda model, job: {GLOBAL: "sdpa-math"})
+    stopped(loaded, job(source, tmp_path / "out.mkv"), after=15)
+    monkeypatch.setattr("oasis.upscale.run.fastest", lambda model, job: {GLOBAL: "sdpa-flash"})
+    done = run(loaded, job(source, tmp_path / "out.mkv"))
+    assert done is not None and done.record["kernels"] == {"global": "sdpa-math"} and set(used) == {"sdpa-math"}
+    done = run(loaded, job(source, tmp_path / "anew.mkv"))
+    assert done is not None and done.record["kernels"] == {"global": "sdpa-flash"}
+
+
+def test_a_dense_backend_that_is_none_is_refused(tmp_path: Path) -> None:
+    parts = Parts.beside(tmp_path / "out.mkv")
+    parts.folder.mkdir()
+    parts.choose(lambda: {GLOBAL: "sdpa", FRAME: "sdpa-cudnn"})
+    assert parts.kernels() == {GLOBAL: "sdpa", FRAME: "sdpa-cudnn"}
+    (parts.folder / "kernels.json").write_text('{"global": "dense"}')
+    with pytest.raises(ValueError, match=r"kernels\.json: no dense backend is called 'dense'; allowed: sdpa, sdpa-flash"):
+        parts.kernels()
 
 
 def test_a_folder_without_a_finished_segment_binds_nobody(loaded: Loaded, tmp_path: Path) -> None:

@@ -1,0 +1,27 @@
+"""Which dense backends attention prefers during a run: measured once, before its first tile, and then kept."""
+
+import torch
+
+from oasis.attention.choice import choose
+from oasis.model.oasis import Oasis
+from oasis.routing import Pattern
+from oasis.tiling import latent_grid
+from oasis.upscale.job import Job
+
+
+def fastest(model: Oasis, job: Job) -> dict[Pattern, str]:
+    """Return the fastest dense backend for each pattern of the model on the largest tile of a clip.
+
+    Nothing for attention that makes no dense calls. What was tried leaves no trace in the peak of memory.
+    """
+    if model.dit.backend != "folded":
+        return {}
+    frames = min(number for number in (job.tiling.frames, job.frames, job.source.frames) if number is not None)
+    size = (frames, min(job.tiling.height, job.source.height), min(job.tiling.width, job.source.width))
+    latents = latent_grid(size, model.config.scale, model.config.dit.patch)
+    grid = model.dit.grid((latents.t, latents.h, latents.w))
+    found = choose(model.dit.patterns, grid, model.config.dit.head_dim, model.prompt)
+    if model.prompt.is_cuda:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(model.prompt.device)
+    return found
