@@ -21,6 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--routing", metavar="R", action="append", help=f"routing.json or pattern=share,... ({THIRDS})")
     parser.add_argument("--backend", action="append", choices=("folded", "flex", "masked"), help="of routed (folded)")
+    parser.add_argument("--graph", action="store_true", help="add every network with its steps as CUDA graphs (CUDA only)")
 
 
 def run(args: argparse.Namespace, setting: Setting) -> None:
@@ -30,6 +31,7 @@ def run(args: argparse.Namespace, setting: Setting) -> None:
         clips=[sizes("--clip", text, 3) for text in args.clip or ["17x48x80"]],
         routings=args.routing or [THIRDS],
         backends=args.backend or ["folded"],
+        graph=args.graph,
         memory=not args.no_memory,
         setting=setting,
     )

@@ -233,6 +233,8 @@ def test_profile_refuses(world, refused, change, message):
         ("@clip.mkv @out --tile 17x0x80", "--tile is '17x0x80'"),
         ("@clip.mkv @out --frames 0", "--frames is 0; allowed"),
         ("@clip.mkv @out --backend dense", "invalid choice: 'dense'"),
+        ("@clip.mkv @out --device cpu --graph", "CUDA graphs need a CUDA device, and this model is on cpu"),
+        ("@clip.mkv @out --graph --parallel context", "--graph cannot hold the exchanges of --parallel context"),
         ("@clip.mkv", "the following arguments are required: OUT"),
     ],
 )

@@ -81,6 +81,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help="what the network computes in; chunks are mixed in float32 (%(default)s)",
     )
+    parser.add_argument("--graph", action="store_true", help="replay every step as a CUDA graph; CUDA only")
     add_compute(parser)
 
 
@@ -91,6 +92,8 @@ def _upscale(args: argparse.Namespace) -> None:
     from oasis.upscale.ranks import ranks
     from oasis.upscale.run import run
 
+    if args.graph and args.parallel == "context":
+        raise ValueError("--graph cannot hold the exchanges of --parallel context; allowed with it: --parallel segments")
     with ranks(together=args.parallel == "context") as here:
         loaded, jobs = _loaded(args, here), _jobs(args)
         if here.group is not None:
@@ -131,7 +134,7 @@ def _estimate(args: argparse.Namespace) -> None:
 def _loaded(args: argparse.Namespace, here: "Ranks | None" = None) -> "Loaded":
     import torch
 
-    from oasis.model import load_model
+    from oasis.model import graphed, load_model
     from oasis.routing import RoutingTable
 
     loaded = load_model(args.model, RoutingTable.load(args.routing) if args.routing else None)
@@ -139,6 +142,8 @@ def _loaded(args: argparse.Namespace, here: "Ranks | None" = None) -> "Loaded":
     if where == "cuda" and here is not None and here.world > 1:
         where = f"cuda:{here.rank % torch.cuda.device_count()}"
     loaded.model.to(where, getattr(torch, args.dtype)).dit.backend = args.backend
+    if args.graph:
+        graphed.capture(loaded.model)
     return loaded
 
 

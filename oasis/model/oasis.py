@@ -30,11 +30,14 @@ class Oasis(nn.Module):
         self.skip = LinearSkip(config) if config.skip else None
         self.vae = build_decoder(config)
         self._folded: Condition | None = None
+        self.graphed: Callable[[Tensor], Tensor] | None = None
+        """What `forward` calls in place of `latents`: that step in CUDA graphs (`oasis.model.graphed`)."""
 
     def forward(self, lq: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b 3 t y x"]:
         """Upscale clips in [-1, 1] of any length and size; `scale` times the size comes back, clamped to [-1, 1]."""
         padded = pad_clip(lq, self.config.scale, self.config.dit.patch)
-        clip = self.decode(self.latents(padded.clip), padded.clip)
+        step = self.latents if self.graphed is None else self.graphed
+        clip = self.decode(step(padded.clip), padded.clip)
         return crop_clip(clip, padded.size, self.config.scale).clamp(-1, 1)
 
     def decode(self, latents: Float[Tensor, "b c t4 h8 w8"], lq: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b 3 t y x"]:
@@ -84,7 +87,9 @@ class Oasis(nn.Module):
         self._folded = None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Oasis":
-        """Move or convert the folded constants together with the weights."""
+        """Move or convert the folded constants together with the weights; ValueError once graphs hold their places."""
+        if self.graphed is not None:
+            raise ValueError("a network whose steps are CUDA graphs can be neither moved nor converted; do that before")
         super()._apply(fn, recurse)
         if self._folded is not None:
             self._folded = Condition._make(None if part is None else fn(part) for part in self._folded)

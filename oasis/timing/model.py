@@ -12,7 +12,7 @@ from oasis import probe
 from oasis.attention import sdpa
 from oasis.configs import PRESETS
 from oasis.grid import Grid
-from oasis.model import build, load_model, route
+from oasis.model import build, graphed, load_model, route
 from oasis.model.oasis import Oasis
 from oasis.model.unshuffle import pad_clip
 from oasis.timing.attention import DENSE
@@ -34,13 +34,14 @@ class Network:
     """A network to time: `model` as `load_model` knows it; `layers` for the first ones only of random weights.
 
     `routing` is a routing.json or shares of patterns; None is dense. `dense` is the dense backend, which folded attention
-    calls, too.
+    calls, too. `graph`: its steps are replayed as CUDA graphs.
     """
 
     model: str
     layers: int | None = None
     routing: str | None = None
     backend: str = "folded"
+    graph: bool = False
     dense: str = sdpa.PLAIN
     device: str = "cpu"
     dtype: str = "float32"
@@ -48,18 +49,20 @@ class Network:
     @property
     def name(self) -> str:
         """The name of a row's subject."""
-        return self.model + ("" if self.layers is None else f" {self.layers} layers") + f" {self.routing or DENSE}"
+        size = "" if self.layers is None else f" {self.layers} layers"
+        return f"{self.model}{size} {self.routing or DENSE}{' graph' * self.graph}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Which networks to time: the model dense, then with each routing by each backend, on each LQ clip."""
+    """Which networks to time: the model dense, then with each routing by each backend, on each LQ clip; `graph`: also so."""
 
     model: str = "tiny"
     layers: int | None = None
     clips: Sequence[Clip] = ((17, 48, 80),)
     routings: Sequence[str] = ()
     backends: Sequence[str] = ("folded",)
+    graph: bool = False
     memory: bool = True
     setting: Setting
 
@@ -75,7 +78,8 @@ def made(network: Network) -> Oasis:
         wanted = table(network.routing, config.name, config.dit.layers, config.dit.heads)
         route(model, wanted, weights_sha256 if from_file else None)
     model.dit.backend = network.backend
-    return model.to(network.device, DTYPES[network.dtype])
+    model.to(network.device, DTYPES[network.dtype])
+    return graphed.capture(model) if network.graph else model
 
 
 def forward(network: Network, clip: Clip, model: Oasis | None = None) -> Callable[[], Tensor]:
@@ -116,10 +120,12 @@ def profile(request: Request) -> Found:
 
 
 def networks(request: Request) -> list[Network]:
-    """Return the dense network, then every routing by every backend."""
+    """Return the dense network, then every routing by every backend, then all of them as graphs if that is asked for."""
     where = request.setting
     plain = Network(model=request.model, layers=request.layers, device=where.device, dtype=where.dtype)
-    return [plain, *(dataclasses.replace(plain, routing=r, backend=b) for r in request.routings for b in request.backends)]
+    routed = [dataclasses.replace(plain, routing=r, backend=b) for r in request.routings for b in request.backends]
+    launched = [plain, *routed]
+    return launched + [dataclasses.replace(network, graph=True) for network in launched if request.graph]
 
 
 def with_fastest_dense(models: Mapping[Network, Oasis], clip: Clip, where: Setting) -> dict[Network, Oasis]:
@@ -142,11 +148,16 @@ def token_grid(model: Oasis, clip: Clip) -> Grid:
 
 
 def with_rest(clock: Clock) -> Clock:
-    """Return a clock that adds what `dit` and the whole spend outside their sections, as `dit/rest` and `rest`."""
+    """Return a clock that adds what `dit` and the whole spend outside their sections, as `dit/rest` and `rest`.
+
+    A step that is replayed has no sections inside it, and then nothing is added.
+    """
 
     def call(function: Callable[[], Any]) -> dict[str, float]:
         seconds = clock(function)
         outside = own(seconds)
+        if "dit" not in seconds:
+            return seconds
         last = [phase for phase in seconds if phase.startswith("dit/")][-1]
         found: dict[str, float] = {}
         for phase, taken in seconds.items():
@@ -167,7 +178,7 @@ def _add(found: Found, network: Network, clip: Clip, phases: dict[str, Measureme
             phase=phase,
             case=case_of(clip),
             backend=network.dense if network.routing is None else network.backend,
-            baseline=dataclasses.replace(network, routing=None).name,
+            baseline=dataclasses.replace(network, routing=None, graph=False).name,
             peak_mib=peak if phase == TOTAL else None,
             frames=clip[0],
         )

@@ -55,6 +55,7 @@ class _Standin:
 
     def __init__(self, model: Oasis) -> None:
         self.model, self.config, self.prompt = model, model.config, model.prompt
+        self.graphed, self.vae = model.graphed, model.vae
         self.seconds: dict[Size, float] = {}
         self.spent = 0.0  # in here: none of it is reading, mixing or encoding
 

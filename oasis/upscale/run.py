@@ -118,6 +118,7 @@ def _settings(loaded: Loaded, job: Job) -> dict[str, Any]:
         "weights_sha256": loaded.weights_sha256,
         "heads": [", ".join(pattern.name for pattern in layer) for layer in model.dit.patterns],
         "backend": model.dit.backend,
+        "graph": model.graphed is not None,
         "dtype": str(model.prompt.dtype).removeprefix("torch."),
         "device": _device(model.prompt.device),
         "scale": job.scale,

@@ -32,6 +32,8 @@ def run(monkeypatch: pytest.MonkeyPatch, door: str, *arguments: str) -> int:
         ("profile_attention.py", ["--dtype", "int8"], "int8"),
         ("profile_model.py", ["--layers", "1"], "layers is 1 for 'tiny'"),
         ("profile_model.py", ["--clip", "17"], "--clip is '17'"),
+        ("profile_model.py", ["--graph"], "CUDA graphs need a CUDA device, and this model is on cpu"),
+        ("profile_decoder.py", ["--width", "2", "--latents", "1x1x1", "--graph"], "CUDA graphs need a CUDA device"),
         ("profile_model.py", ["--model", "none"], "model 'none' is unknown"),
         ("profile_pipeline.py", ["--clip", "none.mp4"], "none.mp4"),
         ("profile_pipeline.py", ["--tile", "0x1x1"], "--tile is '0x1x1'"),

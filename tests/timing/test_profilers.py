@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from little import checkpoint, moving
+from torch import Tensor
 
-from oasis import timings, video
+from oasis import sections, timings, video
 from oasis.grid import Grid
+from oasis.model.oasis import Oasis
 from oasis.scaling import growth
 from oasis.timing import attention, model, pipeline, trends
 from oasis.timing.found import Setting
@@ -54,6 +56,32 @@ def test_a_network_s_phases_are_rows_and_give_amdahl_s_ceiling(tmp_path: Path) -
     assert found.tokens == {"5x16x24": 2 * 8 * 12}
     found.write(tmp_path / "rows.csv")
     assert timings.read(tmp_path / "rows.csv")[0] == found.rows
+
+
+def test_a_network_as_graphs_is_timed_beside_the_others_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oasis.model.graphed.capture", without_sections)
+    folder = str(checkpoint(tmp_path / "model"))
+    request = model.Request(model=folder, clips=[(5, 16, 24)], routings=["frame"], graph=True, memory=False, setting=ONCE)
+    found = model.profile(request)
+    totals = [(row.subject, row.baseline) for row in found.rows if row.phase == TOTAL]
+    dense = f"{folder} dense"
+    assert totals == [(f"{folder} {name}", dense) for name in ("dense", "frame", "dense graph", "frame graph")]
+    assert {row.phase for row in found.rows if row.subject == f"{folder} dense graph"} == {TOTAL, "decoder", "bicubic"}
+    assert set(trends.ceilings(found)) == {f"{folder} {name} on 5x16x24" for name in ("dense", "frame (folded)")}
+
+
+def without_sections(network: Oasis) -> Oasis:
+    """Stand in for a capture, which hides the sections inside the step."""
+
+    def step(lq: Tensor) -> Tensor:
+        listener, sections._listener = sections._listener, None
+        try:
+            return network.latents(lq)
+        finally:
+            sections._listener = listener
+
+    network.graphed = step
+    return network
 
 
 def test_fewer_layers_are_for_random_weights_only() -> None:
