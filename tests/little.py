@@ -11,12 +11,16 @@ from oasis.model import build
 from oasis.model.checkpoint import save
 from oasis.model.oasis import Oasis
 
+SMALL = VAEConfig(kind="small", channels=6, width=8, blocks=1)
+WAN = VAEConfig(kind="wan", channels=16, width=2, blocks=1)
 
-def network(*, layers: int = 2, heads: int = 2, seed: int = 0) -> Oasis:
+
+def network(*, layers: int = 2, heads: int = 2, seed: int = 0, vae: VAEConfig = SMALL) -> Oasis:
     """Return x4 upscaling by heads that look sharply at random places, so that routing shows in the pixels."""
-    sizes: dict[str, Any] = dict(in_channels=48, out_channels=6, dim=12 * heads, heads=heads, layers=layers, ffn_dim=32)
+    sizes: dict[str, Any] = dict(
+        in_channels=48, out_channels=vae.channels, dim=12 * heads, heads=heads, layers=layers, ffn_dim=32
+    )
     dit = DiTConfig(**sizes, patch=(1, 1, 1), text_dim=8, text_len=4, freq_dim=8)
-    vae = VAEConfig(kind="small", channels=6, width=8, blocks=1)
     config = OasisConfig(name="little", scale=4, dit=dit, vae=vae, timestep=399.0, prompt_tokens=3, skip=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -29,7 +33,7 @@ def network(*, layers: int = 2, heads: int = 2, seed: int = 0) -> Oasis:
     return model
 
 
-def checkpoint(folder: Path, *, trained: bool = True, **changes: int) -> Path:
+def checkpoint(folder: Path, *, trained: bool = True, **changes: Any) -> Path:
     """Write a network into `folder` and return it."""
     save(network(**changes), folder, trained=trained)
     return folder

@@ -61,6 +61,10 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, help="upscale only the first frames")
     parser.add_argument("--tile", metavar="TxHxW", default="17x48x80", help="frames and LQ pixels at a time (%(default)s)")
     parser.add_argument(
+        "--decoder-tile", metavar="HxW", help="of the Wan decoder: rows and columns of latents at a time, for less memory"
+    )
+    parser.add_argument("--decoder-overlap", metavar="N", type=int, help="latents that such tiles share (4)")
+    parser.add_argument(
         "--cuts",
         action=argparse.BooleanOptionalAction,
         default=True,
@@ -142,6 +146,11 @@ def _loaded(args: argparse.Namespace, here: "Ranks | None" = None) -> "Loaded":
     if where == "cuda" and here is not None and here.world > 1:
         where = f"cuda:{here.rank % torch.cuda.device_count()}"
     loaded.model.to(where, getattr(torch, args.dtype)).dit.backend = args.backend
+    if args.decoder_tile is not None:
+        rows, columns = sizes("--decoder-tile", args.decoder_tile, 2)
+        loaded.model.decode_in_tiles((rows, columns), 4 if args.decoder_overlap is None else args.decoder_overlap)
+    elif args.decoder_overlap is not None:
+        raise ValueError(f"--decoder-overlap is {args.decoder_overlap}, but there are no tiles; allowed: with --decoder-tile")
     if args.graph:
         graphed.capture(loaded.model)
     return loaded

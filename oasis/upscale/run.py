@@ -118,6 +118,7 @@ def _settings(loaded: Loaded, job: Job) -> dict[str, Any]:
         "weights_sha256": loaded.weights_sha256,
         "heads": [", ".join(pattern.name for pattern in layer) for layer in model.dit.patterns],
         "backend": model.dit.backend,
+        "decoder_tiles": model.decoder_tiles and model.decoder_tiles._asdict(),
         "graph": model.graphed is not None,
         "dtype": str(model.prompt.dtype).removeprefix("torch."),
         "device": _device(model.prompt.device),

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from little import checkpoint, moving
+from little import WAN, checkpoint, moving
 
 from oasis import video
 from oasis.attention import sdpa
@@ -150,6 +150,27 @@ def test_segments_of_other_settings_are_refused_and_kept(loaded: Loaded, tmp_pat
     with pytest.raises(ValueError, match=r"out\.mkv\.parts: a stopped run with scale 4, not 2; .*left this"):
         run(loaded, job(source, tmp_path / "out.mkv", scale=2))
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_the_wan_decoder_decodes_in_tiles_that_are_recorded(tmp_path: Path) -> None:
+    wan = load_model(str(checkpoint(tmp_path / "wan", vae=WAN, layers=1)))
+    frames = moving(12, 14, 20)
+    source = clip(tmp_path / "in.mkv", frames)
+    whole = run(wan, job(source, tmp_path / "whole.mkv"))
+    wan.model.decode_in_tiles((6, 8), 0)  # tiles of 12x16 LQ pixels are 6x8 latents
+    as_large = run(wan, job(source, tmp_path / "large.mkv"))
+    wan.model.decode_in_tiles((3, 5), 1)
+    stopped(wan, job(source, tmp_path / "out.mkv"), after=11)
+    wan.model.decode_in_tiles((3, 5), 0)
+    with pytest.raises(ValueError, match=r"with decoder_tiles \{'size': \[3, 5\], 'overlap': 1\}, not .*'overlap': 0\}"):
+        run(wan, job(source, tmp_path / "out.mkv"))
+    wan.model.decode_in_tiles((3, 5), 1)
+    done = run(wan, job(source, tmp_path / "out.mkv"))
+    assert whole is not None and as_large is not None and done is not None
+    assert whole.record["decoder_tiles"] is None and done.record["decoder_tiles"] == {"size": [3, 5], "overlap": 1}
+    assert torch.equal(pixels(tmp_path / "large.mkv"), pixels(tmp_path / "whole.mkv"))
+    assert not torch.equal(pixels(tmp_path / "out.mkv"), pixels(tmp_path / "whole.mkv"))
+    assert torch.equal(pixels(tmp_path / "out.mkv"), torch.stack(list(upscale(wan.model, frames, TILING))))
 
 
 def test_a_run_that_goes_on_keeps_the_dense_backends_that_made_its_first_segments(
