@@ -21,6 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--routing", metavar="R", action="append", help=f"routing.json or pattern=share,... ({THIRDS})")
     parser.add_argument("--backend", action="append", choices=("folded", "flex", "masked"), help="of routed (folded)")
+    parser.add_argument("--fp8", action="store_true", help="add every network with linear layers in fp8 (CUDA, bfloat16 only)")
     parser.add_argument("--graph", action="store_true", help="add every network with its steps as CUDA graphs (CUDA only)")
 
 
@@ -31,6 +32,7 @@ def run(args: argparse.Namespace, setting: Setting) -> None:
         clips=[sizes("--clip", text, 3) for text in args.clip or ["17x48x80"]],
         routings=args.routing or [THIRDS],
         backends=args.backend or ["folded"],
+        fp8=args.fp8,
         graph=args.graph,
         memory=not args.no_memory,
         setting=setting,

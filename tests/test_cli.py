@@ -241,6 +241,10 @@ def test_profile_refuses(world, refused, change, message):
         ("@clip.mkv @out --decoder-tile 4", "--decoder-tile is '4'; allowed: 2 whole numbers"),
         ("@clip.mkv @out --decoder-overlap 2", "--decoder-overlap is 2, but there are no tiles"),
         ("@clip.mkv @out --model @wan --decoder-tile 4x4", "tiles of 4 cannot share 4; allowed: less than half"),
+        (
+            "@clip.mkv @out --device cpu --fp8",
+            r"fp8 needs a CUDA device of compute capability 8\.9 or more, and this model is on cpu",
+        ),
         ("@clip.mkv @out --device cpu --graph", "CUDA graphs need a CUDA device, and this model is on cpu"),
         ("@clip.mkv @out --graph --parallel context", "--graph cannot hold the exchanges of --parallel context"),
         ("@clip.mkv", "the following arguments are required: OUT"),

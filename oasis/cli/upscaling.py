@@ -85,6 +85,11 @@ def _add(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help="what the network computes in; chunks are mixed in float32 (%(default)s)",
     )
+    parser.add_argument(
+        "--fp8",
+        action="store_true",
+        help="the transformer's linear layers in 8-bit floating point, with --dtype bfloat16; CUDA only",
+    )
     parser.add_argument("--graph", action="store_true", help="replay every step as a CUDA graph; CUDA only")
     add_compute(parser)
 
@@ -138,7 +143,7 @@ def _estimate(args: argparse.Namespace) -> None:
 def _loaded(args: argparse.Namespace, here: "Ranks | None" = None) -> "Loaded":
     import torch
 
-    from oasis.model import graphed, load_model
+    from oasis.model import fp8, graphed, load_model
     from oasis.routing import RoutingTable
 
     loaded = load_model(args.model, RoutingTable.load(args.routing) if args.routing else None)
@@ -151,6 +156,8 @@ def _loaded(args: argparse.Namespace, here: "Ranks | None" = None) -> "Loaded":
         loaded.model.decode_in_tiles((rows, columns), 4 if args.decoder_overlap is None else args.decoder_overlap)
     elif args.decoder_overlap is not None:
         raise ValueError(f"--decoder-overlap is {args.decoder_overlap}, but there are no tiles; allowed: with --decoder-tile")
+    if args.fp8:
+        fp8.use(loaded.model)
     if args.graph:
         graphed.capture(loaded.model)
     return loaded

@@ -12,7 +12,7 @@ from oasis import probe
 from oasis.attention import sdpa
 from oasis.configs import PRESETS
 from oasis.grid import Grid
-from oasis.model import build, graphed, load_model, route
+from oasis.model import build, fp8, graphed, load_model, route
 from oasis.model.oasis import Oasis
 from oasis.model.unshuffle import pad_clip
 from oasis.timing.attention import DENSE
@@ -34,13 +34,14 @@ class Network:
     """A network to time: `model` as `load_model` knows it; `layers` for the first ones only of random weights.
 
     `routing` is a routing.json or shares of patterns; None is dense. `dense` is the dense backend, which folded attention
-    calls, too. `graph`: its steps are replayed as CUDA graphs.
+    calls, too. `fp8`: its linear layers are in fp8; `graph`: its steps are replayed as CUDA graphs.
     """
 
     model: str
     layers: int | None = None
     routing: str | None = None
     backend: str = "folded"
+    fp8: bool = False
     graph: bool = False
     dense: str = sdpa.PLAIN
     device: str = "cpu"
@@ -50,18 +51,22 @@ class Network:
     def name(self) -> str:
         """The name of a row's subject."""
         size = "" if self.layers is None else f" {self.layers} layers"
-        return f"{self.model}{size} {self.routing or DENSE}{' graph' * self.graph}"
+        return f"{self.model}{size} {self.routing or DENSE}{' fp8' * self.fp8}{' graph' * self.graph}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Which networks to time: the model dense, then with each routing by each backend, on each LQ clip; `graph`: also so."""
+    """Which networks to time: the model dense, then with each routing by each backend, on each LQ clip.
+
+    `fp8` and `graph`: all of them so, too, and with both together.
+    """
 
     model: str = "tiny"
     layers: int | None = None
     clips: Sequence[Clip] = ((17, 48, 80),)
     routings: Sequence[str] = ()
     backends: Sequence[str] = ("folded",)
+    fp8: bool = False
     graph: bool = False
     memory: bool = True
     setting: Setting
@@ -79,6 +84,8 @@ def made(network: Network) -> Oasis:
         route(model, wanted, weights_sha256 if from_file else None)
     model.dit.backend = network.backend
     model.to(network.device, DTYPES[network.dtype])
+    if network.fp8:
+        fp8.use(model)
     return graphed.capture(model) if network.graph else model
 
 
@@ -120,12 +127,13 @@ def profile(request: Request) -> Found:
 
 
 def networks(request: Request) -> list[Network]:
-    """Return the dense network, then every routing by every backend, then all of them as graphs if that is asked for."""
+    """Return the dense network, every routing by every backend, and where asked for all of them in fp8, as graphs, and both."""
     where = request.setting
     plain = Network(model=request.model, layers=request.layers, device=where.device, dtype=where.dtype)
     routed = [dataclasses.replace(plain, routing=r, backend=b) for r in request.routings for b in request.backends]
-    launched = [plain, *routed]
-    return launched + [dataclasses.replace(network, graph=True) for network in launched if request.graph]
+    found = [plain, *routed]
+    found += [dataclasses.replace(network, fp8=True) for network in found if request.fp8]
+    return found + [dataclasses.replace(network, graph=True) for network in found if request.graph]
 
 
 def with_fastest_dense(models: Mapping[Network, Oasis], clip: Clip, where: Setting) -> dict[Network, Oasis]:
@@ -178,7 +186,7 @@ def _add(found: Found, network: Network, clip: Clip, phases: dict[str, Measureme
             phase=phase,
             case=case_of(clip),
             backend=network.dense if network.routing is None else network.backend,
-            baseline=dataclasses.replace(network, routing=None, graph=False).name,
+            baseline=dataclasses.replace(network, routing=None, fp8=False, graph=False).name,
             peak_mib=peak if phase == TOTAL else None,
             frames=clip[0],
         )

@@ -15,7 +15,7 @@ import torch
 import oasis
 from oasis import files
 from oasis.attention import sdpa
-from oasis.model import Loaded
+from oasis.model import Loaded, fp8
 from oasis.model.oasis import Oasis
 from oasis.upscale.job import Job
 from oasis.upscale.kernels import fastest
@@ -119,6 +119,7 @@ def _settings(loaded: Loaded, job: Job) -> dict[str, Any]:
         "heads": [", ".join(pattern.name for pattern in layer) for layer in model.dit.patterns],
         "backend": model.dit.backend,
         "decoder_tiles": model.decoder_tiles and model.decoder_tiles._asdict(),
+        "fp8": fp8.used(model),
         "graph": model.graphed is not None,
         "dtype": str(model.prompt.dtype).removeprefix("torch."),
         "device": _device(model.prompt.device),
