@@ -44,7 +44,7 @@ def only(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def using(kernels: Mapping[Pattern, str]) -> Iterator[None]:
-    """Prefer a backend for each pattern that is named, in `folded` attention, until the block ends."""
+    """Prefer a backend for each pattern that is named, wherever its heads take dense calls, until the block ends."""
     global _chosen
     before, _chosen = _chosen, kernels
     try:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
 
+BACKENDS = ("folded", "masked", "flex", "varlen")
+"""Those of `oasis.attention`, which takes torch to import."""
+
 
 class Parser(argparse.ArgumentParser):
     """A parser whose complaints are ValueErrors."""
@@ -49,7 +52,7 @@ def command(
 
 def add_compute(parser: argparse.ArgumentParser) -> None:
     """Add where and how the network computes."""
-    parser.add_argument("--backend", choices=("folded", "masked", "flex"), default="folded", help="attention (%(default)s)")
+    parser.add_argument("--backend", choices=BACKENDS, default="folded", help="attention (%(default)s); varlen: CUDA, 16 bits")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where to compute (cuda if there is one)")
 
 

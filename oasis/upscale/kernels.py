@@ -4,7 +4,7 @@ import torch
 
 from oasis.attention.choice import choose
 from oasis.model.oasis import Oasis
-from oasis.routing import Pattern
+from oasis.routing import GLOBAL, Pattern
 from oasis.tiling import latent_grid
 from oasis.upscale.job import Job
 
@@ -14,13 +14,16 @@ def fastest(model: Oasis, job: Job) -> dict[Pattern, str]:
 
     Nothing for attention that makes no dense calls. What was tried leaves no trace in the peak of memory.
     """
-    if model.dit.backend != "folded":
+    layers = model.dit.patterns
+    if model.dit.backend == "varlen":  # its other heads take one launch, for which torch chooses
+        layers = tuple(tuple(pattern for pattern in patterns if pattern == GLOBAL) for patterns in layers)
+    elif model.dit.backend != "folded":
         return {}
     frames = min(number for number in (job.tiling.frames, job.frames, job.source.frames) if number is not None)
     size = (frames, min(job.tiling.height, job.source.height), min(job.tiling.width, job.source.width))
     latents = latent_grid(size, model.config.scale, model.config.dit.patch)
     grid = model.dit.grid((latents.t, latents.h, latents.w))
-    found = choose(model.dit.patterns, grid, model.config.dit.head_dim, model.prompt)
+    found = choose(layers, grid, model.config.dit.head_dim, model.prompt)
     if model.prompt.is_cuda:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(model.prompt.device)
