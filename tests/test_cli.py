@@ -384,6 +384,16 @@ def test_upscale_dense_and_routed(world, tmp_path, capsys):
         assert line == f"{path}  5 frames of 64x64; little, {kind}, attention folded; {path}.json"
 
 
+def test_upscale_with_tokens_in_the_order_of_windows_is_close_and_recorded(world, tmp_path):
+    command = [*world("upscale @clip.mkv --model @model --routing @routing.json"), "--tile", "5x8x12"]
+    for name in ("folded", "ordered"):
+        assert main([*command, str(tmp_path / f"{name}.mkv"), "--backend", name]) == 0
+    folded, ordered = (video.read(tmp_path / f"{name}.mkv").frames.int() for name in ("folded", "ordered"))
+    assert (folded - ordered).abs().max() <= 1
+    record = json.loads((tmp_path / "ordered.mkv.json").read_text())
+    assert record["backend"] == "ordered" and record["kernels"] == dict.fromkeys(("frame", "window-2x2", "global"), "sdpa")
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_upscale_in_half_precision_is_asked_for_recorded_and_close(world, tmp_path, dtype):
     for name, options in (("wide.mkv", []), ("half.mkv", ["--dtype", dtype])):

@@ -37,7 +37,7 @@ def folded(
     parts = []
     for pattern, heads in groups(patterns):
         with sdpa.chosen(pattern):
-            parts.append(fold(_dense, q[:, heads], k[:, heads], v[:, heads], pattern, grid)[0])
+            parts.append(fold(dense, q[:, heads], k[:, heads], v[:, heads], pattern, grid)[0])
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
@@ -108,5 +108,6 @@ def _join(parts: list[tuple[Tensor, ...]], dim: int) -> tuple[Tensor, ...]:
     return parts[0] if len(parts) == 1 else tuple(torch.cat(column, dim) for column in zip(*parts, strict=True))
 
 
-def _dense(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor]:
+def dense(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor]:
+    """Attend to every key, or to those that the mask leaves."""
     return (F.scaled_dot_product_attention(q, k, v, attn_mask=mask),)

@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oasis.cli.options import add_compute, at_least_one, check_kind, command, device, sizes
+from oasis.cli.options import NETWORK_BACKENDS, add_compute, at_least_one, check_kind, command, device, sizes
 
 if TYPE_CHECKING:
     from oasis.cli.options import Commands
@@ -91,7 +91,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
         help="the transformer's linear layers in 8-bit floating point, with --dtype bfloat16; CUDA only",
     )
     parser.add_argument("--graph", action="store_true", help="replay every step as a CUDA graph; CUDA only")
-    add_compute(parser)
+    add_compute(parser, NETWORK_BACKENDS)
 
 
 def _upscale(args: argparse.Namespace) -> None:
@@ -144,13 +144,14 @@ def _loaded(args: argparse.Namespace, here: "Ranks | None" = None) -> "Loaded":
     import torch
 
     from oasis.model import fp8, graphed, load_model
+    from oasis.model.ordering import attend_by
     from oasis.routing import RoutingTable
 
     loaded = load_model(args.model, RoutingTable.load(args.routing) if args.routing else None)
     where = device(args.device)
     if where == "cuda" and here is not None and here.world > 1:
         where = f"cuda:{here.rank % torch.cuda.device_count()}"
-    loaded.model.to(where, getattr(torch, args.dtype)).dit.backend = args.backend
+    attend_by(loaded.model.to(where, getattr(torch, args.dtype)), args.backend)
     if args.decoder_tile is not None:
         rows, columns = sizes("--decoder-tile", args.decoder_tile, 2)
         loaded.model.decode_in_tiles((rows, columns), 4 if args.decoder_overlap is None else args.decoder_overlap)

@@ -14,6 +14,7 @@ from oasis.configs import PRESETS
 from oasis.grid import Grid
 from oasis.model import build, fp8, graphed, load_model, route
 from oasis.model.oasis import Oasis
+from oasis.model.ordering import attend_by
 from oasis.model.unshuffle import pad_clip
 from oasis.timing.attention import DENSE
 from oasis.timing.found import DTYPES, Found, Setting
@@ -82,7 +83,7 @@ def made(network: Network) -> Oasis:
         config, from_file = model.config, network.routing.endswith(".json")
         wanted = table(network.routing, config.name, config.dit.layers, config.dit.heads)
         route(model, wanted, weights_sha256 if from_file else None)
-    model.dit.backend = network.backend
+    attend_by(model, network.backend)
     model.to(network.device, DTYPES[network.dtype])
     if network.fp8:
         fp8.use(model)

@@ -17,7 +17,7 @@ def fastest(model: Oasis, job: Job) -> dict[Pattern, str]:
     layers = model.dit.patterns
     if model.dit.backend == "varlen":  # its other heads take one launch, for which torch chooses
         layers = tuple(tuple(pattern for pattern in patterns if pattern == GLOBAL) for patterns in layers)
-    elif model.dit.backend != "folded":
+    elif model.dit.backend not in ("folded", "ordered"):
         return {}
     frames = min(number for number in (job.tiling.frames, job.frames, job.source.frames) if number is not None)
     size = (frames, min(job.tiling.height, job.source.height), min(job.tiling.width, job.source.width))

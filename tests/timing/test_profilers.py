@@ -1,5 +1,6 @@
 """The three profilers, small, from request to file and back."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,18 @@ def test_attention_has_a_baseline_growth_and_crossover_and_its_rows_come_back(tm
     rows, about = timings.read(tmp_path / "rows.csv")
     assert rows == found.rows and about["kernels"] == found.kernels and about["harness_overhead"] > 0
     assert all(row.subject in found.table() for row in rows)
+
+
+def test_ordered_tokens_are_a_backend_of_attention_and_of_networks(tmp_path: Path) -> None:
+    routed = [shares("window-2x2=2,frame=1", 3)]
+    request = attention.Request(
+        grids=[Grid(2, 4, 6)], heads=3, d=8, routings=routed, backends=["folded", "ordered"], memory=False, setting=ONCE
+    )
+    assert [row.backend for row in attention.profile(request).rows][1:3] == ["folded", "ordered"]
+    with pytest.raises(ValueError, match="this routing has none"):
+        attention.profile(dataclasses.replace(request, routings=[shares("frame", 3)]))
+    network = model.made(model.Network(model="random-tiny", layers=1, routing=THIRDS, backend="ordered"))
+    assert network.dit.backend == "ordered"
 
 
 def test_a_network_s_phases_are_rows_and_give_amdahl_s_ceiling(tmp_path: Path) -> None:
