@@ -59,15 +59,23 @@ def chosen(pattern: Pattern) -> AbstractContextManager[None]:
 
 
 def available(q: Tensor, k: Tensor, v: Tensor) -> list[str]:
-    """Return the dense backends that really run on these tensors; the one that holds all scores only if no other does."""
+    """Return the dense backends that really run on these tensors; the one that holds all scores only if no other does.
+
+    Where none runs, torch's error for the last one is raised, such as that of its memory.
+    """
     if q.device.type != "cuda":
         return [PLAIN]
     found: list[str] = []
     for name in _CUDA:
         if name == _MATH and found:
             continue
-        with only(name), contextlib.suppress(RuntimeError):
-            F.scaled_dot_product_attention(q, k, v)
+        try:
+            with only(name):
+                F.scaled_dot_product_attention(q, k, v)
+        except RuntimeError:
+            if name == _MATH:
+                raise
+        else:
             found.append(name)
     return found
 
@@ -87,16 +95,17 @@ def fastest(
     taken: dict[str, list[float]] = {name: [] for name in found}  # `available` has warmed them up
     for _ in range(rounds):
         for name in found:
-            taken[name].append(_seconds(lambda name=name: call(name)))  # type: ignore[misc]
+            taken[name].append(_seconds(lambda name=name: call(name), q.device))  # type: ignore[misc]
     seconds = {name: statistics.median(times) for name, times in taken.items()}
     return min(seconds, key=seconds.__getitem__), seconds
 
 
-def _seconds(function: Callable[[], None]) -> float:
-    """Return the seconds of one call on the current CUDA stream."""
-    start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    start.record()
-    function()
-    stop.record()
-    stop.synchronize()
+def _seconds(function: Callable[[], None], device: torch.device) -> float:
+    """Return the seconds of one call on the current stream of a CUDA device."""
+    with torch.cuda.device(device):
+        start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        function()
+        stop.record()
+        stop.synchronize()
     return start.elapsed_time(stop) / 1000  # milliseconds

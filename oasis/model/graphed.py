@@ -14,6 +14,7 @@ from torch import Tensor
 from oasis.kept import holding
 from oasis.model.oasis import Oasis
 from oasis.model.wan_decoder import State, WanDecoder
+from oasis.sections import unheard
 
 WARM_UP = 3
 """Calls before the capture: libraries take workspaces and choose kernels, tables are made, on a stream of their own."""
@@ -105,7 +106,7 @@ def record(function: Callable[[], Tree], device: torch.device, pool: Any) -> tup
 
     ValueError where something in it cannot be captured; out of memory stays torch's own error.
     """
-    with torch.cuda.device(device):
+    with torch.cuda.device(device), unheard():
         here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
         aside.wait_stream(here)
         with torch.cuda.stream(aside):

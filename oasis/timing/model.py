@@ -117,7 +117,9 @@ def profile(request: Request) -> Found:
         found.before = found.before or state(where.device, first)
         timed = measure_phases(calls, where.rounds, device=where.device, cold=where.cold, clock=with_rest(clock))
         for network, phases in zip(here, timed.values(), strict=True):
-            peak = peak_mib(forward, network, clip, device=where.device) if request.memory else None
+            # A replay allocates nothing: its memory was taken when it was captured.
+            wanted = request.memory and not network.graph
+            peak = peak_mib(forward, network, clip, device=where.device) if wanted else None
             _add(found, network, clip, phases, peak)
             sections = count_sections(calls[str(network)])
             found.harness_overhead = max(found.harness_overhead, overhead(clock, sections) / phases[TOTAL].p50)

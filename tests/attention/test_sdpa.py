@@ -30,7 +30,7 @@ def test_the_processor_has_one_dense_backend() -> None:
 def test_the_least_median_of_rounds_in_turn_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([5.0, 3.0, 1.0, 9.0, 4.0, 3.5])  # flash and cudnn in turn: medians 4 and 3.5, means 3.3 and 5.2
     monkeypatch.setattr(sdpa, "available", lambda *_: ["sdpa-flash", "sdpa-cudnn"])
-    monkeypatch.setattr(sdpa, "_seconds", lambda function: next(clock))
+    monkeypatch.setattr(sdpa, "_seconds", lambda function, device: next(clock))
     q, k, v = torch.randn(3, 1, 2, 16, 8)
     assert sdpa.fastest(q, k, v, rounds=3) == ("sdpa-cudnn", {"sdpa-flash": 4.0, "sdpa-cudnn": 3.5})
 

@@ -33,6 +33,8 @@ def run(monkeypatch: pytest.MonkeyPatch, door: str, *arguments: str) -> int:
         ("profile_attention.py", ["--dtype", "int8"], "int8"),
         ("profile_model.py", ["--layers", "1"], "layers is 1 for 'tiny'"),
         ("profile_model.py", ["--clip", "17"], "--clip is '17'"),
+        ("profile_model.py", ["--backend", "varlen", "--rounds", "1"], "'varlen' runs on CUDA in bfloat16 and float16"),
+        ("profile_attention.py", ["--backend", "ordered", "--routing", "frame", "--frames", ""], "this routing has none"),
         ("profile_model.py", ["--graph"], "CUDA graphs need a CUDA device, and this model is on cpu"),
         ("profile_model.py", ["--fp8"], "fp8 needs a CUDA device of compute capability 8.9 or more"),
         ("profile_fp8.py", ["--model", "none"], "model 'none' is unknown"),

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from little import checkpoint, moving
 from torch import Tensor
 
 from oasis import sections, timings, video
 from oasis.grid import Grid
+from oasis.model import fp8
 from oasis.model.oasis import Oasis
 from oasis.scaling import growth
 from oasis.timing import attention, model, pipeline, trends
@@ -83,15 +85,31 @@ def test_a_network_as_graphs_is_timed_beside_the_others_as_a_whole(tmp_path: Pat
     assert set(trends.ceilings(found)) == {f"{folder} {name} on 5x16x24" for name in ("dense", "frame (folded)")}
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_every_backend_and_form_of_a_network_is_timed_on_cuda() -> None:
+    fp8_runs = torch.cuda.get_device_capability() >= fp8.CAPABILITY
+    request = model.Request(
+        model="random-tiny",
+        layers=1,
+        clips=[(5, 16, 24), (1, 16, 24)],
+        routings=[THIRDS],
+        backends=["folded", "flex", "ordered", "varlen"],
+        fp8=fp8_runs,
+        graph=True,
+        memory=False,
+        setting=Setting(rounds=2, device="cuda", dtype="bfloat16"),
+    )
+    totals = [row for row in model.profile(request).rows if row.phase == TOTAL]
+    assert len(totals) == 2 * 5 * 2 * (1 + fp8_runs) and all(row.p50 > 0 for row in totals)
+
+
 def without_sections(network: Oasis) -> Oasis:
     """Stand in for a capture, which hides the sections inside the step."""
 
     def step(lq: Tensor) -> Tensor:
-        listener, sections._listener = sections._listener, None
-        try:
+        with sections.unheard():
             return network.latents(lq)
-        finally:
-            sections._listener = listener
 
     network.graphed = step
     return network

@@ -17,11 +17,12 @@ from little import WAN, checkpoint, moving
 
 from oasis import video
 from oasis.attention import sdpa
-from oasis.model import load_model
+from oasis.grid import Grid
+from oasis.model import graphed, load_model
 from oasis.model.checkpoint import Loaded
 from oasis.routing import FRAME, GLOBAL
 from oasis.tiling import Tiling
-from oasis.upscale import upscale
+from oasis.upscale import kernels, upscale
 from oasis.upscale.job import Job
 from oasis.upscale.parts import Parts
 from oasis.upscale.run import Done, run
@@ -185,6 +186,50 @@ def test_a_run_that_goes_on_keeps_the_dense_backends_that_made_its_first_segment
     assert done is not None and done.record["kernels"] == {"global": "sdpa-math"} and set(used) == {"sdpa-math"}
     done = run(loaded, job(source, tmp_path / "anew.mkv"))
     assert done is not None and done.record["kernels"] == {"global": "sdpa-flash"}
+
+
+def test_dense_backends_are_measured_on_the_tiles_that_fit(
+    loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grids: list[Grid] = []
+
+    def choose(layers, grid, d, like):
+        grids.append(grid)
+        if grid.tokens > 200:
+            raise torch.OutOfMemoryError
+        return {GLOBAL: "sdpa-math"}
+
+    monkeypatch.setattr(kernels, "choose", choose)
+    work = job(clip(tmp_path / "in.mkv", moving(3, 40, 20)), tmp_path / "out.mkv", tiling=Tiling.of(5, 32, 32))
+    assert kernels.fastest(loaded.model, work) == {GLOBAL: "sdpa-math"}
+    assert grids == [Grid(2, 16, 10), Grid(2, 16, 8), Grid(2, 8, 8)]
+    monkeypatch.setattr(loaded.model.dit, "backend", "varlen")
+    monkeypatch.setattr(kernels, "choose", lambda layers, *_: {pattern: "sdpa" for heads in layers for pattern in heads})
+    monkeypatch.setattr(loaded.model.dit, "patterns", ((GLOBAL, FRAME), (FRAME, FRAME)))
+    assert kernels.fastest(loaded.model, work) == {GLOBAL: "sdpa"}
+    monkeypatch.setattr(loaded.model.dit, "backend", "masked")
+    assert kernels.fastest(loaded.model, work) == {}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("graph", [False, True])
+def test_on_cuda_a_stopped_run_goes_on_with_the_kernels_and_graphs_of_its_start(tmp_path: Path, graph: bool) -> None:
+    wan = load_model(str(checkpoint(tmp_path / "wan", vae=WAN, layers=1)))
+    wan.model.to("cuda", torch.bfloat16).decode_in_tiles((5, 6), 1)
+    if graph:
+        graphed.capture(wan.model)
+    source = clip(tmp_path / "in.mkv", moving(23, 14, 20))
+    stopped(wan, job(source, tmp_path / "out.mkv"), after=15)
+    chosen = Parts.beside(tmp_path / "out.mkv").kernels()
+    done = run(wan, job(source, tmp_path / "out.mkv"))
+    assert done is not None and done.record["kernels"] == {"global": chosen[GLOBAL]} and chosen[GLOBAL] != "sdpa"
+    assert done.record["graph"] == graph and done.record["peak_mib"]["device"] > 0
+    plain = load_model(str(tmp_path / "wan"))
+    plain.model.to("cuda", torch.bfloat16).decode_in_tiles((5, 6), 1)
+    with sdpa.using(chosen):
+        expected = torch.stack(list(upscale(plain.model, moving(23, 14, 20), TILING)))
+    assert (pixels(tmp_path / "out.mkv").int() - expected.int()).abs().max() <= (4 if graph else 0)
 
 
 def test_a_dense_backend_that_is_none_is_refused(tmp_path: Path) -> None:
