@@ -2,24 +2,33 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from einops import rearrange
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from oasis.attention import sdpa
-from oasis.attention.folded import groups
-from oasis.cost import folded_calls
+from oasis.attention.folded import fold, groups
 from oasis.grid import Grid
 from oasis.routing import Pattern
 
 
+class Call(NamedTuple):
+    """What a dense call gets."""
+
+    q: Float[Tensor, "b heads n d"]
+    k: Float[Tensor, "b heads m d"]
+    v: Float[Tensor, "b heads m d"]
+    mask: Bool[Tensor, "n m"] | None
+
+
 @torch.no_grad()
 def choose(layers: Sequence[Sequence[Pattern]], grid: Grid, d: int, like: Tensor) -> dict[Pattern, str]:
-    """Return for each pattern the dense backend that is the fastest on the call in which `folded` does most of its work.
+    """Return for each pattern the dense backend that is the fastest on the costliest call that `folded` makes for it.
 
     `layers` holds a pattern per head; `like` has the device and dtype. On the CPU there is one backend and nothing is timed.
-    Masks, of patterns that slide over columns, are left out: a backend that takes none is then not the one that runs.
     """
     heads: dict[Pattern, Counter[int]] = {}
     for patterns in layers:
@@ -30,19 +39,28 @@ def choose(layers: Sequence[Sequence[Pattern]], grid: Grid, d: int, like: Tensor
     found = {}
     for pattern, counts in heads.items():
         usual = max(counts, key=lambda number: (counts[number], number))
-        found[pattern], _ = sdpa.fastest(*inputs(pattern, grid, usual, d, like))
+        found[pattern], _ = sdpa.fastest(*costliest(pattern, grid, usual, d, like))
     return found
 
 
-def inputs(pattern: Pattern, grid: Grid, heads: int, d: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return random queries, keys and values of the costliest call of a pattern, laid out as projections leave them."""
-    calls = folded_calls(pattern, grid)
-    costliest = max(calls, key=lambda call: (call.queries * call.keys * calls[call], call))
+def costliest(pattern: Pattern, grid: Grid, heads: int, d: int, like: Tensor) -> Call:
+    """Return the call of a pattern that multiplies the most pairs, on random tokens laid out as a projection leaves them."""
     generator = torch.Generator(like.device).manual_seed(0)
+    shape = (3, 1, grid.tokens, heads, d)
+    drawn = torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)
+    found: Call | None = None
 
-    def draw(tokens: int) -> Tensor:
-        shape = (calls[costliest], tokens, heads, d)
-        drawn = torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)
-        return rearrange(drawn, "b n heads d -> b heads n d")
+    def keep(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor]:
+        nonlocal found
+        if found is None or _pairs(q, k) > _pairs(found.q, found.k):
+            found = Call(q, k, v, mask)
+        return (q,)
 
-    return draw(costliest.queries), draw(costliest.keys), draw(costliest.keys)
+    q, k, v = rearrange(drawn, "qkv b n heads d -> qkv b heads n d")
+    fold(keep, q, k, v, pattern, grid)
+    assert found is not None
+    return found
+
+
+def _pairs(q: Tensor, k: Tensor) -> int:
+    return q.shape[0] * q.shape[2] * k.shape[2]

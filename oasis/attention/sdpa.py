@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -58,7 +58,7 @@ def chosen(pattern: Pattern) -> AbstractContextManager[None]:
     return preferring(_chosen[pattern]) if pattern in _chosen else contextlib.nullcontext()
 
 
-def available(q: Tensor, k: Tensor, v: Tensor) -> list[str]:
+def available(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> list[str]:
     """Return the dense backends that really run on these tensors; the one that holds all scores only if no other does.
 
     Where none runs, torch's error for the last one is raised, such as that of its memory.
@@ -71,7 +71,7 @@ def available(q: Tensor, k: Tensor, v: Tensor) -> list[str]:
             continue
         try:
             with only(name):
-                F.scaled_dot_product_attention(q, k, v)
+                F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         except RuntimeError:
             if name == _MATH:
                 raise
@@ -81,15 +81,20 @@ def available(q: Tensor, k: Tensor, v: Tensor) -> list[str]:
 
 
 def fastest(
-    q: Float[Tensor, "b heads n d"], k: Float[Tensor, "b heads m d"], v: Float[Tensor, "b heads m d"], rounds: int = 5
+    q: Float[Tensor, "b heads n d"],
+    k: Float[Tensor, "b heads m d"],
+    v: Float[Tensor, "b heads m d"],
+    mask: Bool[Tensor, "n m"] | None = None,
+    *,
+    rounds: int = 5,
 ) -> tuple[str, dict[str, float]]:
     """Return the name of the fastest dense backend on these tensors, and the median seconds of each if there are several."""
 
     def call(name: str) -> None:
         with only(name):
-            F.scaled_dot_product_attention(q, k, v)
+            F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
-    found = available(q, k, v)
+    found = available(q, k, v, mask)
     if len(found) == 1:
         return found[0], {}
     taken: dict[str, list[float]] = {name: [] for name in found}  # `available` has warmed them up

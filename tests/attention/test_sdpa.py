@@ -1,6 +1,5 @@
 """Dense backends by name: the fastest, and the one that folded attention prefers for a pattern."""
 
-from collections import Counter
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -9,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from strategies import grids, patterns
+from torch import Tensor
 
 from oasis.attention import attend, choice, sdpa
-from oasis.attention.folded import fold
 from oasis.grid import Grid
 from oasis.routing import FRAME, GLOBAL, Pattern, window
 
@@ -58,19 +57,23 @@ def test_a_preferred_backend_changes_nothing_but_rounding() -> None:
 
 
 @given(patterns, grids)
-def test_what_is_timed_has_the_shape_of_the_calls_with_most_pairs(pattern: Pattern, grid: Grid) -> None:
-    calls: Counter[tuple[int, int]] = Counter()
+def test_what_is_timed_is_the_call_with_most_pairs_as_attention_makes_it(pattern: Pattern, grid: Grid) -> None:
+    calls = []
+    attention = F.scaled_dot_product_attention
 
-    def inner(q, k, v, mask):
-        calls[q.shape[2], k.shape[2]] += q.shape[0]
-        return (q,)
+    def watching(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None) -> Tensor:
+        calls.append((tuple((x.shape, x.stride()) for x in (q, k, v)), attn_mask, len(q) * q.shape[2] * k.shape[2]))
+        return attention(q, k, v, attn_mask=attn_mask)
 
-    fold(inner, *torch.zeros(3, 1, 1, grid.tokens, 1), pattern, grid)
-    q, k, v = choice.inputs(pattern, grid, 3, 4, torch.zeros(1, dtype=torch.float64))
-    batch, heads, queries, d = q.shape
-    assert (heads, d, q.dtype) == (3, 4, torch.float64) and calls[queries, k.shape[2]] == batch
-    assert k.shape == v.shape == (batch, 3, k.shape[2], 4)
-    assert batch * queries * k.shape[2] == max(count * n * m for (n, m), count in calls.items())
+    tokens = torch.randn(3, 1, grid.tokens, 3, 4, dtype=torch.float64).transpose(2, 3)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(F, "scaled_dot_product_attention", watching)
+        attend(*tokens, [pattern] * 3, grid)
+    q, k, v, mask = choice.costliest(pattern, grid, 3, 4, torch.zeros(1, dtype=torch.float64))
+    layouts, masks, pairs = zip(*calls, strict=True)
+    here = pairs.index(max(pairs))
+    assert layouts[here] == tuple((x.shape, x.stride()) for x in (q, k, v)) and q.dtype == torch.float64
+    assert mask is None if masks[here] is None else torch.equal(mask, masks[here])
 
 
 def test_on_the_processor_nothing_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +84,7 @@ def test_on_the_processor_nothing_is_timed(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_usual_number_of_heads_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     timed = []
-    monkeypatch.setattr(choice, "inputs", lambda pattern, grid, heads, d, like: timed.append((pattern, heads)) or (0, 0, 0))
+    monkeypatch.setattr(choice, "costliest", lambda pattern, grid, heads, *_: timed.append((pattern, heads)) or (0, 0, 0))
     monkeypatch.setattr(sdpa, "fastest", lambda *_: ("sdpa-flash", {}))
     like = SimpleNamespace(device=torch.device("cuda"))
     layers = [[GLOBAL] * 4, [GLOBAL] * 3 + [FRAME], [GLOBAL] * 3 + [FRAME], [FRAME] * 4]
@@ -106,10 +109,11 @@ def test_every_dense_backend_that_is_named_runs_and_the_fastest_is_one_of_them()
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_every_pattern_gets_a_backend_on_cuda_and_attention_with_it_is_the_mask_s() -> None:
-    heads, grid = [GLOBAL, FRAME, window(4, 4), window(4, 4)], Grid(3, 9, 14)
+    sliding = Pattern(kind="sliding", radius=(1, 2))  # its mask is none of flash attention's
+    heads, grid = [GLOBAL, FRAME, window(4, 4), sliding], Grid(3, 9, 14)
     q, k, v = torch.randn(3, 1, 4, grid.tokens, 64, device="cuda", dtype=torch.bfloat16)
     found = choice.choose([heads], grid, 64, q)
-    assert set(found) == set(heads) and set(found.values()) <= set(sdpa.NAMES) - {sdpa.PLAIN}
+    assert set(found) == set(heads) and set(found.values()) <= set(sdpa.NAMES) - {sdpa.PLAIN} and found[sliding] != "sdpa-flash"
     with sdpa.using(found):
         out = attend(q, k, v, heads, grid)
     expected = attend(q.double(), k.double(), v.double(), heads, grid, backend="masked")
