@@ -30,17 +30,19 @@ def choose(layers: Sequence[Sequence[Pattern]], grid: Grid, d: int, like: Tensor
 
     `layers` holds a pattern per head; `like` has the device and dtype. On the CPU there is one backend and nothing is timed.
     """
-    heads: dict[Pattern, Counter[int]] = {}
-    for patterns in layers:
-        for pattern, run in groups(patterns):
-            heads.setdefault(pattern, Counter())[run.stop - run.start] += 1
+    heads = usual(layers)
     if like.device.type != "cuda":
         return dict.fromkeys(heads, sdpa.PLAIN)
-    found = {}
-    for pattern, counts in heads.items():
-        usual = max(counts, key=lambda number: (counts[number], number))
-        found[pattern], _ = sdpa.fastest(*costliest(pattern, grid, usual, d, like))
-    return found
+    return {pattern: sdpa.fastest(*costliest(pattern, grid, heads[pattern], d, like))[0] for pattern in heads}
+
+
+def usual(layers: Sequence[Sequence[Pattern]]) -> dict[Pattern, int]:
+    """Return how many heads share a call of each pattern in most layers, the larger number where two are as frequent."""
+    counts: dict[Pattern, Counter[int]] = {}
+    for patterns in layers:
+        for pattern, run in groups(patterns):
+            counts.setdefault(pattern, Counter())[run.stop - run.start] += 1
+    return {pattern: max(found.items(), key=lambda item: (item[1], item[0]))[0] for pattern, found in counts.items()}
 
 
 def costliest(pattern: Pattern, grid: Grid, heads: int, d: int, like: Tensor) -> Call:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.distributed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from little import network
@@ -111,11 +112,4 @@ def test_one_window_is_needed_and_what_reads_raster_order_is_refused() -> None:
     with pytest.raises(ValueError, match="'folded' does not know this order of tokens; allowed: ordered"):
         model.latents(torch.zeros(1, 3, 1, 2, 2))
     with pytest.raises(ValueError, match="allowed: other backends than 'ordered'"):
-        context.spread(model, FakeGroup())
-
-
-class FakeGroup:
-    """One process."""
-
-    def size(self) -> int:
-        return 1
+        context.spread(model, torch.distributed.ProcessGroup(0, 1))

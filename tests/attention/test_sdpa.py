@@ -1,7 +1,6 @@
 """Dense backends by name: the fastest, and the one that folded attention prefers for a pattern."""
 
 from contextlib import nullcontext
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -82,14 +81,9 @@ def test_on_the_processor_nothing_is_timed(monkeypatch: pytest.MonkeyPatch) -> N
     assert found == {GLOBAL: "sdpa", FRAME: "sdpa", window(2, 2): "sdpa"}
 
 
-def test_the_usual_number_of_heads_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    timed = []
-    monkeypatch.setattr(choice, "costliest", lambda pattern, grid, heads, *_: timed.append((pattern, heads)) or (0, 0, 0))
-    monkeypatch.setattr(sdpa, "fastest", lambda *_: ("sdpa-flash", {}))
-    like = SimpleNamespace(device=torch.device("cuda"))
-    layers = [[GLOBAL] * 4, [GLOBAL] * 3 + [FRAME], [GLOBAL] * 3 + [FRAME], [FRAME] * 4]
-    assert choice.choose(layers, GRID, 8, like) == {GLOBAL: "sdpa-flash", FRAME: "sdpa-flash"}
-    assert timed == [(GLOBAL, 3), (FRAME, 1)]
+def test_the_usual_number_of_heads_is_timed() -> None:
+    layers = [[GLOBAL] * 4, [GLOBAL] * 3 + [FRAME], [GLOBAL] * 3 + [FRAME] * 2, [window(2, 2)] * 2 + [GLOBAL, window(2, 2)]]
+    assert choice.usual(layers) == {GLOBAL: 3, FRAME: 2, window(2, 2): 2}
 
 
 @pytest.mark.gpu
