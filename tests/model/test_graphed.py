@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from little import network
+from little import called_again, network
 from small_models import randomised, small_oasis
 from torch import Tensor
 
@@ -22,19 +22,6 @@ from oasis.routing import FRAME, GLOBAL, RoutingTable, window
 
 WAN = VAEConfig(kind="wan", channels=16, width=2, blocks=1)
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-
-
-def called_again(function: Callable[[], Any], device: torch.device, pool: Any) -> tuple[Callable[[], None], Any, Any]:
-    """Stand in for a capture: a replay is the same call on the same inputs, written over the same output."""
-    function()
-    output = function()
-
-    def replay() -> None:
-        for old, new in zip(leaves(output), leaves(function()), strict=True):
-            if old is not new:
-                old.copy_(new)
-
-    return replay, output, pool or object()
 
 
 @pytest.fixture

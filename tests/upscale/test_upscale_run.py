@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from little import WAN, checkpoint, moving
+from little import WAN, called_again, checkpoint, moving
 
 from oasis import video
 from oasis.attention import sdpa
@@ -285,6 +285,29 @@ def test_out_of_memory_leads_to_smaller_tiles_said_and_recorded(
     monkeypatch.setattr(type(loaded.model), "forward", lambda self, lq: limited(self, lq.repeat(1, 1, 1, 9, 9)))
     with pytest.raises(ValueError, match="out of memory at frame 0 in tiles of 5x16x16, and smaller ones are not made"):
         run(loaded, job(source, tmp_path / "none.mkv", tiling=small))
+
+
+def test_graphs_of_tiles_that_were_too_large_are_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphed, "record", called_again)
+    monkeypatch.setattr(graphed, "_need_cuda", lambda weight: None)
+    plain, wan = (load_model(str(checkpoint(tmp_path / name, vae=WAN, layers=1))) for name in ("plain", "wan"))
+    source = clip(tmp_path / "in.mkv", moving(11, 20, 36))
+    large, small = (Tiling(frames=5, height=16, width=width, overlap_frames=2, overlap=4) for width in (32, 16))
+    run(plain, job(source, tmp_path / "plain.mkv", tiling=small))
+    decode, captured = wan.model.vae.decode, []
+
+    def limited(latents, **options):
+        captured.append({key[0][0][-1] for key in wan.model.graphed.captured})
+        if latents.shape[-1] > 8:
+            raise torch.OutOfMemoryError
+        return decode(latents, **options)
+
+    graphed.capture(wan.model)
+    monkeypatch.setattr(wan.model.vae, "decode", limited)
+    done = run(wan, job(source, tmp_path / "out.mkv", tiling=large))
+    assert done is not None and done.record["graph"] and done.record["tiles"] == ["5x16x16"]
+    assert captured[0] == {32} and captured[1:] and all(widths == {16} for widths in captured[1:])
+    assert torch.equal(pixels(tmp_path / "out.mkv"), pixels(tmp_path / "plain.mkv"))
 
 
 def test_what_is_no_picture_ends_the_run_and_loses_nothing(
