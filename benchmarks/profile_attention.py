@@ -6,7 +6,7 @@ Example: profile_attention.py --routing frame --routing global=1,window-8x8=2 --
 import argparse
 import sys
 
-from oasis.cli.options import at_least_one, sizes
+from oasis.cli.options import NETWORK_BACKENDS, at_least_one, sizes
 from oasis.cli.timing import door, show
 from oasis.cost import layer_flops
 from oasis.grid import Grid
@@ -23,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--heads", type=int, default=12)
     parser.add_argument("--d", type=int, default=64, help="width of a head (%(default)s)")
     parser.add_argument("--routing", metavar="R", action="append", help=f"pattern=share,... or routing.json:LAYER ({THIRDS})")
-    parser.add_argument("--backend", action="append", choices=("folded", "flex", "masked"), help="of routed (folded)")
+    parser.add_argument("--backend", action="append", choices=NETWORK_BACKENDS, help="of routed (folded)")
     parser.add_argument("--no-probe", action="store_true", help="leave out the probe")
 
 

@@ -14,7 +14,7 @@ from oasis.configs import WAN_1_3B
 from oasis.timing import decoder
 from oasis.timing.found import Found, Setting
 
-WAYS = [way for way in get_args(decoder.Way) if way != "compiled"]
+WAYS = [way for way in get_args(decoder.Way) if way not in ("compiled", "graphed")]
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tile", metavar="HxW", default="8x8", help="rows and columns of latents (%(default)s)")
     parser.add_argument("--overlap", type=int, default=2, help="latents that neighbouring tiles share (%(default)s)")
     parser.add_argument("--compile", action="store_true", help="add streaming with a compiled step")
+    parser.add_argument("--graph", action="store_true", help="add streaming with a step replayed as a CUDA graph (CUDA only)")
 
 
 def run(args: argparse.Namespace, setting: Setting) -> None:
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace, setting: Setting) -> None:
             device=setting.device,
             dtype=setting.dtype,
         )
-        for way in [*WAYS, *(["compiled"] if args.compile else [])]
+        for way in [*WAYS, *(["compiled"] if args.compile else []), *(["graphed"] if args.graph else [])]
     ]
     tiles = candidates[WAYS.index("tiles")]
     title = "RANDOM WEIGHTS" if args.vae is None else f"weights of {args.vae.name}"

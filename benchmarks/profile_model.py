@@ -6,7 +6,7 @@ Example: profile_model.py --model random-wan-1.3b --layers 2 --clip 9x90x160 --r
 import argparse
 import sys
 
-from oasis.cli.options import sizes
+from oasis.cli.options import NETWORK_BACKENDS, sizes
 from oasis.cli.timing import door, show
 from oasis.timing import model, trends
 from oasis.timing.found import Setting
@@ -20,7 +20,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--clip", metavar="TxHxW", action="append", help="frames, rows, columns of LQ (17x48x80); several are fitted"
     )
     parser.add_argument("--routing", metavar="R", action="append", help=f"routing.json or pattern=share,... ({THIRDS})")
-    parser.add_argument("--backend", action="append", choices=("folded", "flex", "masked"), help="of routed (folded)")
+    parser.add_argument("--backend", action="append", choices=NETWORK_BACKENDS, help="of routed (folded)")
+    parser.add_argument("--fp8", action="store_true", help="add every network with linear layers in fp8 (CUDA, bfloat16 only)")
+    parser.add_argument("--graph", action="store_true", help="add every network with its steps as CUDA graphs (CUDA only)")
 
 
 def run(args: argparse.Namespace, setting: Setting) -> None:
@@ -30,6 +32,8 @@ def run(args: argparse.Namespace, setting: Setting) -> None:
         clips=[sizes("--clip", text, 3) for text in args.clip or ["17x48x80"]],
         routings=args.routing or [THIRDS],
         backends=args.backend or ["folded"],
+        fp8=args.fp8,
+        graph=args.graph,
         memory=not args.no_memory,
         setting=setting,
     )

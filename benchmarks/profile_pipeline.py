@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from oasis.cli.options import sizes
+from oasis.cli.options import NETWORK_BACKENDS, sizes
 from oasis.cli.timing import door, show
 from oasis.timing import model, pipeline, trends
 from oasis.timing.found import Setting
@@ -22,7 +22,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layers", type=int, help="of random-*: only so many layers")
     parser.add_argument("--tile", metavar="TxHxW", default="17x48x80", help="frames and LQ pixels at a time (%(default)s)")
     parser.add_argument("--routing", metavar="R", action="append", help=f"routing.json or pattern=share,... ({THIRDS})")
-    parser.add_argument("--backend", action="append", choices=("folded", "flex", "masked"), help="of routed (folded)")
+    parser.add_argument("--backend", action="append", choices=NETWORK_BACKENDS, help="of routed (folded)")
 
 
 def run(args: argparse.Namespace, setting: Setting) -> None:

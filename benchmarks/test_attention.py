@@ -3,10 +3,10 @@
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from oasis.attention.sdpa import PLAIN
 from oasis.grid import Grid
 from oasis.timing.attention import DENSE, PROBES, Case, candidate
 from oasis.timing.routings import THIRDS, shares
-from oasis.timing.sdpa import PLAIN
 
 CASE = Case(grid=Grid(5, 24, 40), heads=12, d=64, device="cpu", dtype="float32", dense=PLAIN)
 

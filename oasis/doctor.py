@@ -60,7 +60,8 @@ def _cuda() -> str:
 
 def _try_backend(backend: str, device: str) -> str:
     grid = Grid(2, 8, 8)
-    q, k, v = torch.randn(3, 1, 3, grid.tokens, 16, device=device)
+    dtype = torch.bfloat16 if backend == "varlen" else torch.float32
+    q, k, v = torch.randn(3, 1, 3, grid.tokens, 16, device=device, dtype=dtype)
     patterns = (GLOBAL, FRAME, window(4, 4))
     try:
         with warnings.catch_warnings():

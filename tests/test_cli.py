@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import pytest
 import torch
-from little import checkpoint, moving
+from little import WAN, checkpoint, moving
 from safetensors.torch import load_file, save_file
 
 from oasis import files, profiling, video
@@ -31,6 +31,7 @@ class World:
         self.root = root
         self.out = root / "out"
         self.model = checkpoint(root / "model")
+        checkpoint(root / "wan", vae=WAN)
         digest = files.sha256(self.model / "model.safetensors")
         self.table = RoutingTable(
             model="little", weights_sha256=digest, patterns={"G": GLOBAL, "F": FRAME, "W": window(2, 2)}, layers=("FW", "WG")
@@ -233,6 +234,19 @@ def test_profile_refuses(world, refused, change, message):
         ("@clip.mkv @out --tile 17x0x80", "--tile is '17x0x80'"),
         ("@clip.mkv @out --frames 0", "--frames is 0; allowed"),
         ("@clip.mkv @out --backend dense", "invalid choice: 'dense'"),
+        (
+            "@clip.mkv @out --decoder-tile 4x4",
+            "the decoder of 'little' is of kind 'small'; allowed in tiles: that of kind 'wan'",
+        ),
+        ("@clip.mkv @out --decoder-tile 4", "--decoder-tile is '4'; allowed: 2 whole numbers"),
+        ("@clip.mkv @out --decoder-overlap 2", "--decoder-overlap is 2, but there are no tiles"),
+        ("@clip.mkv @out --model @wan --decoder-tile 4x4", "tiles of 4 cannot share 4; allowed: less than half"),
+        (
+            "@clip.mkv @out --device cpu --fp8",
+            r"fp8 needs a CUDA device of compute capability 8\.9 or more, and this model is on cpu",
+        ),
+        ("@clip.mkv @out --device cpu --graph", "CUDA graphs need a CUDA device, and this model is on cpu"),
+        ("@clip.mkv @out --graph --parallel context", "--graph cannot hold the exchanges of --parallel context"),
         ("@clip.mkv", "the following arguments are required: OUT"),
     ],
 )
@@ -370,6 +384,16 @@ def test_upscale_dense_and_routed(world, tmp_path, capsys):
         assert line == f"{path}  5 frames of 64x64; little, {kind}, attention folded; {path}.json"
 
 
+def test_upscale_with_tokens_in_the_order_of_windows_is_close_and_recorded(world, tmp_path):
+    command = [*world("upscale @clip.mkv --model @model --routing @routing.json"), "--tile", "5x8x12"]
+    for name in ("folded", "ordered"):
+        assert main([*command, str(tmp_path / f"{name}.mkv"), "--backend", name]) == 0
+    folded, ordered = (video.read(tmp_path / f"{name}.mkv").frames.int() for name in ("folded", "ordered"))
+    assert (folded - ordered).abs().max() <= 1
+    record = json.loads((tmp_path / "ordered.mkv.json").read_text())
+    assert record["backend"] == "ordered" and record["kernels"] == dict.fromkeys(("frame", "window-2x2", "global"), "sdpa")
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_upscale_in_half_precision_is_asked_for_recorded_and_close(world, tmp_path, dtype):
     for name, options in (("wide.mkv", []), ("half.mkv", ["--dtype", dtype])):
@@ -377,6 +401,15 @@ def test_upscale_in_half_precision_is_asked_for_recorded_and_close(world, tmp_pa
     wide, half = (video.read(tmp_path / name).frames.float() for name in ("wide.mkv", "half.mkv"))
     assert 0 < (wide - half).abs().mean() < 3
     assert json.loads((tmp_path / "half.mkv.json").read_text())["dtype"] == dtype
+
+
+@pytest.mark.parametrize("overlap", [[], ["--decoder-overlap", "1"]])
+def test_upscale_and_estimate_with_tiles_of_the_decoder(world, tmp_path, capsys, overlap):
+    command = [*world("@clip.mkv --model @wan"), str(tmp_path / "out.mkv"), "--decoder-tile", "9x9", *overlap]
+    assert main(["estimate", *command]) == 0 and "MiB" in capsys.readouterr().out
+    assert main(["upscale", *command]) == 0
+    record = json.loads((tmp_path / "out.mkv.json").read_text())
+    assert record["decoder_tiles"] == {"size": [9, 9], "overlap": 1 if overlap else 4}
 
 
 def test_upscale_by_random_weights_says_so(world, tmp_path, capsys):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from oasis.sections import listening, section
+from oasis.sections import listening, section, unheard
 
 
 class Log:
@@ -33,6 +33,17 @@ def test_who_listens_hears_beginnings_and_ends_and_nobody_else_does() -> None:
         doubled(torch.ones(1))
     doubled(torch.ones(1))
     assert log.events == ["+outer", "+inner", "-inner", "-outer"]
+
+
+def test_nobody_hears_what_runs_unheard() -> None:
+    log = Log()
+    with listening(log), section("heard"):
+        with contextlib.suppress(KeyError), unheard():
+            doubled(torch.ones(1))
+            raise KeyError
+        with section("again"):
+            pass
+    assert log.events == ["+heard", "+again", "-again", "-heard"]
 
 
 def test_only_one_may_listen_and_an_error_ends_it() -> None:

@@ -1,7 +1,8 @@
 """Routed self-attention: every head attends by its own pattern.
 
-`masked` is the specification, `folded` the default, `flex` one fused kernel for any mix of patterns; `lse` serves the
-probe. All read the same queries, keys and values and return the heads in the order they came.
+`masked` is the specification, `folded` the default, `flex` one fused kernel for any mix of patterns, `varlen` one launch for
+all cells of a layer; `lse` serves the probe. All read the same queries, keys and values and return the heads in the order
+they came.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from torch import Tensor
 from oasis.attention.flex import flex
 from oasis.attention.folded import folded, groups
 from oasis.attention.masked import masked
+from oasis.attention.varlen import varlen
 from oasis.grid import Grid
 from oasis.routing import Pattern
 
@@ -21,6 +23,7 @@ BACKENDS: dict[str, Callable[[Tensor, Tensor, Tensor, Sequence[Pattern], Grid], 
     "masked": masked,
     "folded": folded,
     "flex": flex,
+    "varlen": varlen,
 }
 
 

@@ -10,6 +10,7 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from oasis.cost import BLOCK, axes
 from oasis.grid import Grid, cell_of
+from oasis.kept import kept
 from oasis.routing import Pattern
 
 GRAPHS = 64
@@ -43,7 +44,7 @@ def flex(
             raise ValueError(f"attention backend 'flex' could not be compiled here: {reason}") from error
 
 
-@functools.lru_cache(maxsize=32)
+@kept(32)
 def block_mask(patterns: tuple[Pattern, ...], grid: Grid, device: torch.device) -> BlockMask:
     """Return the blocks that each head needs, and the exact rule inside those that it needs only in part.
 

@@ -9,6 +9,7 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from oasis.attention import sdpa
 from oasis.cost import Axis, axes
 from oasis.grid import Grid, bands
 from oasis.routing import Pattern
@@ -33,7 +34,10 @@ def folded(
     grid: Grid,
 ) -> Float[Tensor, "b heads n d"]:
     """Return routed attention, one pattern per head; neighbouring heads of equal pattern share their calls."""
-    parts = [fold(_dense, q[:, heads], k[:, heads], v[:, heads], pattern, grid)[0] for pattern, heads in groups(patterns)]
+    parts = []
+    for pattern, heads in groups(patterns):
+        with sdpa.chosen(pattern):
+            parts.append(fold(dense, q[:, heads], k[:, heads], v[:, heads], pattern, grid)[0])
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
@@ -104,5 +108,6 @@ def _join(parts: list[tuple[Tensor, ...]], dim: int) -> tuple[Tensor, ...]:
     return parts[0] if len(parts) == 1 else tuple(torch.cat(column, dim) for column in zip(*parts, strict=True))
 
 
-def _dense(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor]:
+def dense(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor]:
+    """Attend to every key, or to those that the mask leaves."""
     return (F.scaled_dot_product_attention(q, k, v, attn_mask=mask),)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oasis.cli.options import check_kind, command, sizes
+from oasis.cli.options import BACKENDS, check_kind, command, sizes
 
 if TYPE_CHECKING:
     from oasis.cli.options import Commands
@@ -32,7 +32,7 @@ def add(commands: "Commands") -> None:
     routing.add_argument(
         "--rule", help="a routing that needs no measured heads: uniform:pattern=NAME, random:seed=N,NAME=SHARE,..."
     )
-    flops.add_argument("--backend", choices=("folded", "masked", "flex"), default="folded", help="attention (%(default)s)")
+    flops.add_argument("--backend", choices=BACKENDS, default="folded", help="attention (%(default)s)")
     flops.add_argument(
         "--kernel-tile", metavar="QxK", help="of fused attention kernels, such as 64x64: count the padding to it as executed"
     )

@@ -2,12 +2,17 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+
+BACKENDS = ("folded", "masked", "flex", "varlen")
+"""Those of `oasis.attention`, which takes torch to import."""
+NETWORK_BACKENDS = (*BACKENDS, "ordered")
+"""Those of a network: with the one that orders its tokens."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,9 +52,9 @@ def command(
     return parser
 
 
-def add_compute(parser: argparse.ArgumentParser) -> None:
+def add_compute(parser: argparse.ArgumentParser, backends: Sequence[str] = BACKENDS) -> None:
     """Add where and how the network computes."""
-    parser.add_argument("--backend", choices=("folded", "masked", "flex"), default="folded", help="attention (%(default)s)")
+    parser.add_argument("--backend", choices=backends, default="folded", help="attention (%(default)s); varlen: CUDA, 16 bits")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where to compute (cuda if there is one)")
 
 

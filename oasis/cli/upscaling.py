@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oasis.cli.options import add_compute, at_least_one, check_kind, command, device, sizes
+from oasis.cli.options import NETWORK_BACKENDS, add_compute, at_least_one, check_kind, command, device, sizes
 
 if TYPE_CHECKING:
     from oasis.cli.options import Commands
@@ -61,6 +61,10 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, help="upscale only the first frames")
     parser.add_argument("--tile", metavar="TxHxW", default="17x48x80", help="frames and LQ pixels at a time (%(default)s)")
     parser.add_argument(
+        "--decoder-tile", metavar="HxW", help="of the Wan decoder: rows and columns of latents at a time, for less memory"
+    )
+    parser.add_argument("--decoder-overlap", metavar="N", type=int, help="latents that such tiles share (4)")
+    parser.add_argument(
         "--cuts",
         action=argparse.BooleanOptionalAction,
         default=True,
@@ -81,7 +85,13 @@ def _add(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help="what the network computes in; chunks are mixed in float32 (%(default)s)",
     )
-    add_compute(parser)
+    parser.add_argument(
+        "--fp8",
+        action="store_true",
+        help="the transformer's linear layers in 8-bit floating point, with --dtype bfloat16; CUDA only",
+    )
+    parser.add_argument("--graph", action="store_true", help="replay every step as a CUDA graph; CUDA only")
+    add_compute(parser, NETWORK_BACKENDS)
 
 
 def _upscale(args: argparse.Namespace) -> None:
@@ -91,6 +101,8 @@ def _upscale(args: argparse.Namespace) -> None:
     from oasis.upscale.ranks import ranks
     from oasis.upscale.run import run
 
+    if args.graph and args.parallel == "context":
+        raise ValueError("--graph cannot hold the exchanges of --parallel context; allowed with it: --parallel segments")
     with ranks(together=args.parallel == "context") as here:
         loaded, jobs = _loaded(args, here), _jobs(args)
         if here.group is not None:
@@ -131,14 +143,24 @@ def _estimate(args: argparse.Namespace) -> None:
 def _loaded(args: argparse.Namespace, here: "Ranks | None" = None) -> "Loaded":
     import torch
 
-    from oasis.model import load_model
+    from oasis.model import fp8, graphed, load_model
+    from oasis.model.ordering import attend_by
     from oasis.routing import RoutingTable
 
     loaded = load_model(args.model, RoutingTable.load(args.routing) if args.routing else None)
     where = device(args.device)
     if where == "cuda" and here is not None and here.world > 1:
         where = f"cuda:{here.rank % torch.cuda.device_count()}"
-    loaded.model.to(where, getattr(torch, args.dtype)).dit.backend = args.backend
+    attend_by(loaded.model.to(where, getattr(torch, args.dtype)), args.backend)
+    if args.decoder_tile is not None:
+        rows, columns = sizes("--decoder-tile", args.decoder_tile, 2)
+        loaded.model.decode_in_tiles((rows, columns), 4 if args.decoder_overlap is None else args.decoder_overlap)
+    elif args.decoder_overlap is not None:
+        raise ValueError(f"--decoder-overlap is {args.decoder_overlap}, but there are no tiles; allowed: with --decoder-tile")
+    if args.fp8:
+        fp8.use(loaded.model)
+    if args.graph:
+        graphed.capture(loaded.model)
     return loaded
 
 

@@ -11,7 +11,7 @@ from oasis.cost.pairs import Axis, axes
 from oasis.grid import Grid, bands
 from oasis.routing import Pattern
 
-Backend = Literal["folded", "flex", "masked"]
+Backend = Literal["folded", "flex", "masked", "varlen"]
 BLOCK = 128
 """Queries and keys of one block of FlexAttention's mask; the kernels' tiles divide it."""
 
@@ -37,12 +37,13 @@ def executed_pairs(pattern: Pattern, grid: Grid, backend: Backend, tile: Tile = 
     """Return the pairs of one head that `backend` multiplies.
 
     `masked`: all. `folded`: its dense calls, with the columns that a mask hides where the pattern slides over columns.
-    `flex`: every block of 128 x 128 that holds an allowed pair; `tile` has no meaning there.
+    `varlen`: the same pairs in one launch, of patterns that do not slide. `flex`: every block of 128 x 128 that holds an
+    allowed pair; `tile` has no meaning there.
     """
     match backend:
         case "masked":
             return padded_pairs(Rectangle(grid.tokens, grid.tokens), tile)
-        case "folded":
+        case "folded" | "varlen":
             return sum(padded_pairs(call, tile) * count for call, count in folded_calls(pattern, grid).items())
         case "flex":
             return flex_blocks(pattern, grid) * BLOCK**2

@@ -34,8 +34,11 @@ def spread(model: Oasis, group: dist.ProcessGroup) -> Oasis:
     All processes must hold the same weights and routing and give the same clips; all get the same latents, equal to those of
     one process up to rounding. If one of them fails, the others wait until the group's timeout. What surrounds the
     transformer (skip, decoder) still runs as a whole: `Oasis.forward` decodes on every process, `Oasis.latents` on none. For
-    inference; ValueError where gradients or a probe are wanted, or where there are more processes than heads.
+    inference; ValueError where gradients or a probe are wanted, where there are more processes than heads, or where tokens
+    have an order of their own.
     """
+    if model.dit.tokens_of is not Tokens:
+        raise ValueError("processes share the tokens of a clip in their usual order; allowed: other backends than 'ordered'")
     heads = model.config.dit.heads
     if group.size() > heads:
         raise ValueError(
@@ -49,8 +52,8 @@ def spread(model: Oasis, group: dist.ProcessGroup) -> Oasis:
 class Share(Tokens):
     """A run of a clip's tokens on this process, the other runs on the other processes of `group`."""
 
-    def __init__(self, grid: Grid, group: dist.ProcessGroup) -> None:
-        super().__init__(grid)
+    def __init__(self, grid: Grid, device: torch.device, group: dist.ProcessGroup) -> None:
+        super().__init__(grid, device)
         self.group = group
         self.lengths = shares(grid.tokens, group.size())
         start = sum(self.lengths[: group.rank()])

@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -40,11 +40,16 @@ class Condition(NamedTuple):
 
 
 class Tokens:
-    """The tokens of a clip, all of them on this process; `oasis.model.context` has those of which it holds a part."""
+    """The tokens of a clip, all of them on this process, frame by frame.
 
-    def __init__(self, grid: Grid) -> None:
+    `oasis.model.context` has those of which it holds a part, `oasis.model.ordering` those in another order.
+    """
+
+    own: slice | Int[Tensor, "own"] = slice(None)
+    """Which tokens of the clip these are."""
+
+    def __init__(self, grid: Grid, device: torch.device) -> None:
         self.grid = grid
-        self.own = slice(None)
 
     def attend(
         self,
@@ -76,8 +81,8 @@ class DiT(nn.Module):
         self.patterns: tuple[tuple[Pattern, ...], ...] = ((GLOBAL,) * config.heads,) * config.layers
         self.head_order: tuple[tuple[int, ...], ...] = (tuple(range(config.heads)),) * config.layers
         self.backend = "folded"
-        self.tokens_of: Callable[[Grid], Tokens] = Tokens
-        """Which tokens of a clip this process holds: all of them, unless `oasis.model.context` spreads them."""
+        self.tokens_of: Callable[[Grid, torch.device], Tokens] = Tokens
+        """Which tokens of a clip this process holds, in which order: all of them, frame by frame, unless it is changed."""
         self.checkpointing = False
         """Whether blocks are computed again in the backward pass, so that their activations need no memory until then."""
 
@@ -117,9 +122,9 @@ class DiT(nn.Module):
         if any(length % patch for length, patch in zip(x.shape[-3:], self.config.patch, strict=True)):
             raise ValueError(f"an input of {tuple(x.shape[-3:])} (t, h, w) does not split into patches of {self.config.patch}")
         if probe is not None and self.tokens_of is not Tokens:
-            raise ValueError("a probe needs all tokens of a clip on one process; this model's are spread over several")
+            raise ValueError("a probe needs all tokens of a clip on one process in their usual order; this model's are not so")
         grid = self.grid(x.shape)
-        x = self.embed(x, self.tokens_of(grid).own)
+        x = self.embed(x, self.tokens_of(grid, x.device).own)
         x = self.through(range(self.config.layers), x, condition, grid, self.patterns, probe=probe)
         return self.output(x, condition, grid)
 
@@ -134,7 +139,7 @@ class DiT(nn.Module):
         probe: Probe | None = None,
     ) -> Float[Tensor, "b n c"]:
         """Take embedded tokens through some of the layers; `patterns` hold one per head of every layer of the network."""
-        tokens = self.tokens_of(grid)
+        tokens = self.tokens_of(grid, x.device)
         rotation = rotary_table(grid, self.config.head_dim, like=x)[:, tokens.own]
         for layer in layers:
             block = self.blocks[layer]
@@ -144,9 +149,9 @@ class DiT(nn.Module):
 
     def output(self, x: Float[Tensor, "b n c"], condition: Condition, grid: Grid) -> Float[Tensor, "b o t h w"]:
         """Map the tokens behind the last layer to the latent grid."""
-        return self._unpatch(self.tokens_of(grid).gather(self.head(x, condition.head)), grid)
+        return self._unpatch(self.tokens_of(grid, x.device).gather(self.head(x, condition.head)), grid)
 
-    def embed(self, x: Float[Tensor, "b i t h w"], own: slice = slice(None)) -> Float[Tensor, "b n c"]:
+    def embed(self, x: Float[Tensor, "b i t h w"], own: slice | Int[Tensor, "own"] = slice(None)) -> Float[Tensor, "b own c"]:
         """Cut into patches and embed those in `own`: a convolution whose stride is its kernel, done as one matrix product."""
         pt, ph, pw = self.config.patch
         patches = rearrange(x, "b i (t pt) (h ph) (w pw) -> b (t h w) (i pt ph pw)", pt=pt, ph=ph, pw=pw)

@@ -1,6 +1,5 @@
 """Parts of the transformer: norms, rotary positions, timestep embedding, MLP, attention projections."""
 
-import functools
 import math
 
 import torch
@@ -10,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from oasis.grid import Grid
+from oasis.kept import kept
 
 ROPE_BASE = 10_000.0
 
@@ -118,7 +118,7 @@ def _kept_table(t: int, h: int, w: int, head_dim: int, device: torch.device, dty
     return _rotary_table(Grid(t, h, w), head_dim, device, dtype)
 
 
-@functools.lru_cache(maxsize=4)
+@kept(4)
 @torch.inference_mode(mode=False)  # a table that was first asked for in inference serves training, too
 @torch.no_grad()
 def _rotary_table(grid: Grid, head_dim: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "2 n d"]:

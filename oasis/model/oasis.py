@@ -1,6 +1,7 @@
 """The whole network: LQ clip to latents in one step, latents to HR clip."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +11,18 @@ from torch import Tensor, nn
 
 from oasis.configs import OasisConfig
 from oasis.model.dit import Condition, DiT, Probe
+from oasis.model.feather import spans
 from oasis.model.unshuffle import crop_clip, pad_clip, unshuffle
 from oasis.model.vae import SmallVAE, build_decoder
 from oasis.model.wan_decoder import WanDecoder
 from oasis.sections import section
+
+
+class Tiles(NamedTuple):
+    """Rows and columns of latents that a decoder takes at a time, and how many of them neighbours share."""
+
+    size: tuple[int, int]
+    overlap: int
 
 
 class Oasis(nn.Module):
@@ -30,11 +39,15 @@ class Oasis(nn.Module):
         self.skip = LinearSkip(config) if config.skip else None
         self.vae = build_decoder(config)
         self._folded: Condition | None = None
+        self.graphed: Callable[[Tensor], Tensor] | None = None
+        """What `forward` calls in place of `latents`: that step in CUDA graphs (`oasis.model.graphed`)."""
+        self.decoder_tiles: Tiles | None = None
 
     def forward(self, lq: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b 3 t y x"]:
         """Upscale clips in [-1, 1] of any length and size; `scale` times the size comes back, clamped to [-1, 1]."""
         padded = pad_clip(lq, self.config.scale, self.config.dit.patch)
-        clip = self.decode(self.latents(padded.clip), padded.clip)
+        step = self.latents if self.graphed is None else self.graphed
+        clip = self.decode(step(padded.clip), padded.clip)
         return crop_clip(clip, padded.size, self.config.scale).clamp(-1, 1)
 
     def decode(self, latents: Float[Tensor, "b c t4 h8 w8"], lq: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b 3 t y x"]:
@@ -45,7 +58,8 @@ class Oasis(nn.Module):
         """
         with section("decoder"):
             if isinstance(self.vae, WanDecoder):
-                return self.vae.decode(latents)
+                tile, overlap = self.decoder_tiles or (None, 0)
+                return self.vae.decode(latents, tile=tile, overlap=overlap)
             clip = self.vae.decode(latents, lq)
             if not isinstance(self.vae, SmallVAE):
                 return clip
@@ -54,6 +68,19 @@ class Oasis(nn.Module):
             large = F.interpolate(rearrange(lq, "b c t h w -> (b t) c h w"), scale_factor=scale, mode="bicubic")
             upscaled = rearrange(large, "(b t) c y x -> b c t y x", b=b)
             return clip + upscaled - self.vae.decode_linearly(self.vae.encode(upscaled))
+
+    def decode_in_tiles(self, size: tuple[int, int], overlap: int) -> None:
+        """Let the Wan decoder decode tiles of so many rows and columns of latents that share `overlap`; see `WanDecoder`.
+
+        ValueError for other decoders, and where tiles share half of their size or more.
+        """
+        if not isinstance(self.vae, WanDecoder):
+            raise ValueError(
+                f"the decoder of {self.config.name!r} is of kind {self.config.vae.kind!r}; allowed in tiles: that of kind 'wan'"
+            )
+        for side in size:
+            spans(side, side, overlap)
+        self.decoder_tiles = Tiles(size, overlap)
 
     def latents(self, lq: Float[Tensor, "b 3 t h w"], *, probe: Probe | None = None) -> Float[Tensor, "b c t4 h8 w8"]:
         """Return the normalised latents of padded LQ clips (`pad_clip`) in [-1, 1]."""
@@ -90,7 +117,9 @@ class Oasis(nn.Module):
         self._folded = None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Oasis":
-        """Move or convert the folded constants together with the weights."""
+        """Move or convert the folded constants together with the weights; ValueError once graphs hold their places."""
+        if self.graphed is not None:
+            raise ValueError("a network whose steps are CUDA graphs can be neither moved nor converted; do that before")
         super()._apply(fn, recurse)
         if self._folded is not None:
             self._folded = Condition._make(None if part is None else fn(part) for part in self._folded)

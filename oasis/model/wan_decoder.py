@@ -93,14 +93,19 @@ class WanDecoder(nn.Module):
     def _mixed(
         self, latents: Float[Tensor, "b c t h w"], rows: list[Span], columns: list[Span], overlap: int
     ) -> Float[Tensor, "b 3 f y x"]:
-        """Decode tile after tile over the whole clip: the clip in pixels is smaller than the states of all tiles."""
+        """Decode tile after tile over the whole clip: the clip in pixels is smaller than the states of all tiles.
+
+        They are mixed in float32 at least, like the tiles of the whole network.
+        """
         b, _, t, h, w = latents.shape
         height, width = SPATIAL_STRIDE * h, SPATIAL_STRIDE * w
-        total, weight = latents.new_zeros(b, 3, 4 * t - 3, height, width), latents.new_zeros(height, width)
+        wide = torch.promote_types(latents.dtype, torch.float32)
+        total = latents.new_zeros(b, 3, 4 * t - 3, height, width, dtype=wide)
+        weight = latents.new_zeros(height, width, dtype=wide)
         for row in rows:
             for column in columns:
                 ramps = (feather(span, side, overlap, SPATIAL_STRIDE) for span, side in ((row, h), (column, w)))
-                down, across = (ramp.to(latents) for ramp in ramps)
+                down, across = (ramp.to(weight) for ramp in ramps)
                 mask = down[:, None] * across
                 inside = (..., row.scaled(SPATIAL_STRIDE), column.scaled(SPATIAL_STRIDE))
                 begin = 0
@@ -108,7 +113,7 @@ class WanDecoder(nn.Module):
                     total[:, :, begin : begin + pixels.shape[2]][inside] += pixels * mask
                     begin += pixels.shape[2]
                 weight[inside] += mask
-        return total / weight
+        return (total / weight).to(latents)
 
 
 class Stack(nn.Module):

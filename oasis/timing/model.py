@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from oasis import probe
+from oasis.attention import sdpa
 from oasis.configs import PRESETS
 from oasis.grid import Grid
-from oasis.model import build, load_model, route
+from oasis.model import build, fp8, graphed, load_model, route
 from oasis.model.oasis import Oasis
+from oasis.model.ordering import attend_by
 from oasis.model.unshuffle import pad_clip
-from oasis.timing import sdpa
 from oasis.timing.attention import DENSE
 from oasis.timing.found import DTYPES, Found, Setting
 from oasis.timing.kernels import kernel_names
@@ -34,13 +35,15 @@ class Network:
     """A network to time: `model` as `load_model` knows it; `layers` for the first ones only of random weights.
 
     `routing` is a routing.json or shares of patterns; None is dense. `dense` is the dense backend, which folded attention
-    calls, too.
+    calls, too. `fp8`: its linear layers are in fp8; `graph`: its steps are replayed as CUDA graphs.
     """
 
     model: str
     layers: int | None = None
     routing: str | None = None
     backend: str = "folded"
+    fp8: bool = False
+    graph: bool = False
     dense: str = sdpa.PLAIN
     device: str = "cpu"
     dtype: str = "float32"
@@ -48,18 +51,24 @@ class Network:
     @property
     def name(self) -> str:
         """The name of a row's subject."""
-        return self.model + ("" if self.layers is None else f" {self.layers} layers") + f" {self.routing or DENSE}"
+        size = "" if self.layers is None else f" {self.layers} layers"
+        return f"{self.model}{size} {self.routing or DENSE}{' fp8' * self.fp8}{' graph' * self.graph}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Which networks to time: the model dense, then with each routing by each backend, on each LQ clip."""
+    """Which networks to time: the model dense, then with each routing by each backend, on each LQ clip.
+
+    `fp8` and `graph`: all of them so, too, and with both together.
+    """
 
     model: str = "tiny"
     layers: int | None = None
     clips: Sequence[Clip] = ((17, 48, 80),)
     routings: Sequence[str] = ()
     backends: Sequence[str] = ("folded",)
+    fp8: bool = False
+    graph: bool = False
     memory: bool = True
     setting: Setting
 
@@ -74,8 +83,11 @@ def made(network: Network) -> Oasis:
         config, from_file = model.config, network.routing.endswith(".json")
         wanted = table(network.routing, config.name, config.dit.layers, config.dit.heads)
         route(model, wanted, weights_sha256 if from_file else None)
-    model.dit.backend = network.backend
-    return model.to(network.device, DTYPES[network.dtype])
+    attend_by(model, network.backend)
+    model.to(network.device, DTYPES[network.dtype])
+    if network.fp8:
+        fp8.use(model)
+    return graphed.capture(model) if network.graph else model
 
 
 def forward(network: Network, clip: Clip, model: Oasis | None = None) -> Callable[[], Tensor]:
@@ -105,7 +117,9 @@ def profile(request: Request) -> Found:
         found.before = found.before or state(where.device, first)
         timed = measure_phases(calls, where.rounds, device=where.device, cold=where.cold, clock=with_rest(clock))
         for network, phases in zip(here, timed.values(), strict=True):
-            peak = peak_mib(forward, network, clip, device=where.device) if request.memory else None
+            # A replay allocates nothing: its memory was taken when it was captured.
+            wanted = request.memory and not network.graph
+            peak = peak_mib(forward, network, clip, device=where.device) if wanted else None
             _add(found, network, clip, phases, peak)
             sections = count_sections(calls[str(network)])
             found.harness_overhead = max(found.harness_overhead, overhead(clock, sections) / phases[TOTAL].p50)
@@ -116,10 +130,13 @@ def profile(request: Request) -> Found:
 
 
 def networks(request: Request) -> list[Network]:
-    """Return the dense network, then every routing by every backend."""
+    """Return the dense network, every routing by every backend, and where asked for all of them in fp8, as graphs, and both."""
     where = request.setting
     plain = Network(model=request.model, layers=request.layers, device=where.device, dtype=where.dtype)
-    return [plain, *(dataclasses.replace(plain, routing=r, backend=b) for r in request.routings for b in request.backends)]
+    routed = [dataclasses.replace(plain, routing=r, backend=b) for r in request.routings for b in request.backends]
+    found = [plain, *routed]
+    found += [dataclasses.replace(network, fp8=True) for network in found if request.fp8]
+    return found + [dataclasses.replace(network, graph=True) for network in found if request.graph]
 
 
 def with_fastest_dense(models: Mapping[Network, Oasis], clip: Clip, where: Setting) -> dict[Network, Oasis]:
@@ -142,11 +159,16 @@ def token_grid(model: Oasis, clip: Clip) -> Grid:
 
 
 def with_rest(clock: Clock) -> Clock:
-    """Return a clock that adds what `dit` and the whole spend outside their sections, as `dit/rest` and `rest`."""
+    """Return a clock that adds what `dit` and the whole spend outside their sections, as `dit/rest` and `rest`.
+
+    A step that is replayed has no sections inside it, and then nothing is added.
+    """
 
     def call(function: Callable[[], Any]) -> dict[str, float]:
         seconds = clock(function)
         outside = own(seconds)
+        if "dit" not in seconds:
+            return seconds
         last = [phase for phase in seconds if phase.startswith("dit/")][-1]
         found: dict[str, float] = {}
         for phase, taken in seconds.items():
@@ -167,7 +189,7 @@ def _add(found: Found, network: Network, clip: Clip, phases: dict[str, Measureme
             phase=phase,
             case=case_of(clip),
             backend=network.dense if network.routing is None else network.backend,
-            baseline=dataclasses.replace(network, routing=None).name,
+            baseline=dataclasses.replace(network, routing=None, fp8=False, graph=False).name,
             peak_mib=peak if phase == TOTAL else None,
             frames=clip[0],
         )

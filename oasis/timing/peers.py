@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from oasis import cost
+from oasis.attention import sdpa
 from oasis.configs import WAN_1_3B, OasisConfig
-from oasis.timing import networks, sdpa
+from oasis.timing import networks
 from oasis.timing.compared import Compared, Subject
 from oasis.timing.found import Setting
 from oasis.timing.kernels import kernel_names

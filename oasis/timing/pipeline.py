@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from oasis import upscale, video
+from oasis.attention import sdpa
 from oasis.data import builtin
 from oasis.data.clips import as_tensor
 from oasis.model.oasis import Oasis
 from oasis.sections import section
-from oasis.timing import model, sdpa
+from oasis.timing import model
 from oasis.timing.found import Found
 from oasis.timing.kernels import kernel_names
 from oasis.timing.machine import state

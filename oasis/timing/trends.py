@@ -34,7 +34,7 @@ def ceilings(found: Found) -> dict[str, float]:
     return {
         f"{name} on {case}": amdahl(total, seconds[name, case, ATTENTION])
         for (name, case, phase), total in seconds.items()
-        if phase == TOTAL
+        if phase == TOTAL and (name, case, ATTENTION) in seconds
     }
 
 

@@ -15,9 +15,11 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from oasis.attention import sdpa
 from oasis.model.oasis import Oasis
 from oasis.tiling import Tiling, padded_size
 from oasis.upscale.job import Job
+from oasis.upscale.kernels import fastest
 from oasis.upscale.parts import Parts
 from oasis.upscale.plan import Plan
 from oasis.upscale.ranks import ALONE
@@ -53,6 +55,7 @@ class _Standin:
 
     def __init__(self, model: Oasis) -> None:
         self.model, self.config, self.prompt = model, model.config, model.prompt
+        self.graphed, self.vae = model.graphed, model.vae
         self.seconds: dict[Size, float] = {}
         self.spent = 0.0  # in here: none of it is reading, mixing or encoding
 
@@ -91,7 +94,7 @@ def estimate(model: Oasis, job: Job, *, say: Callable[[str], Any] = lambda text:
         first = first or segment.frames + segment.chunks[-1].passed_on
         lengths.update(len(chunk.frames) for chunk in segment.chunks)
     reading, frames = time.perf_counter() - start, len(plan.times)
-    standin = _Standin(model)
+    standin, kernels = _Standin(model), fastest(model, job)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, f"out{job.out.suffix}")
         parts = Parts.beside(out)
@@ -99,7 +102,8 @@ def estimate(model: Oasis, job: Job, *, say: Callable[[str], Any] = lambda text:
         start = time.perf_counter()
         shown = replace(job, out=out, frames=first)
         work = Work(standin, shown, parts, ALONE, tick=lambda count: None, say=say)  # type: ignore[arg-type]
-        work.run(Plan(shown).segments())
+        with sdpa.using(kernels):
+            work.run(Plan(shown).segments())
         other = time.perf_counter() - start - standin.spent
     calls: Counter[Size] = Counter()
     for length, count in lengths.items():
@@ -107,8 +111,9 @@ def estimate(model: Oasis, job: Job, *, say: Callable[[str], Any] = lambda text:
             calls[padded_size((length, height, width), model.config.scale, model.config.dit.patch)] += count
     for size in calls.keys() - standin.seconds.keys():
         lq = torch.zeros(1, 3, *size).to(model.prompt)
-        model(lq)
-        standin.seconds[size] = standin.timed(lq)
+        with sdpa.using(kernels):
+            model(lq)
+            standin.seconds[size] = standin.timed(lq)
     per_frame = max(other / first - reading / frames, 0)
     cuda = model.prompt.device.type == "cuda"
     return Estimate(

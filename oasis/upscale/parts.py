@@ -11,14 +11,17 @@ from typing import Any
 from numpy import ndarray
 
 from oasis import files
+from oasis.attention import sdpa
+from oasis.routing import Pattern, parse_pattern
 from oasis.video.target import Target, segment_frames, write_segment
 
 SETTINGS = "run.json"
+KERNELS = "kernels.json"
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The folder `.NAME.parts` beside the output: `run.json`, and two files for every finished segment."""
+    """The folder `.NAME.parts` beside the output: `run.json`, `kernels.json`, and two files for every finished segment."""
 
     folder: Path
     suffix: str
@@ -58,6 +61,21 @@ class Parts:
             raise ValueError(
                 f"{self.folder}: a stopped run with {'; '.join(other)} left this; give its options, or remove the folder"
             )
+
+    def choose(self, measured: Callable[[], Mapping[Pattern, str]]) -> None:
+        """Note the dense backends to use in a folder without segments; those that made its segments make the others, too."""
+        if not self.notes():
+            names = {pattern.name: name for pattern, name in measured().items()}
+            files.write_text(self.folder / KERNELS, json.dumps(names) + "\n")
+
+    def kernels(self) -> dict[Pattern, str]:
+        """Return the dense backends that were noted, by pattern."""
+        path = self.folder / KERNELS
+        names = json.loads(path.read_text(encoding="utf-8"))
+        unknown = [name for name in names.values() if name not in sdpa.NAMES]
+        if unknown:
+            raise ValueError(f"{path}: no dense backend is called {unknown[0]!r}; allowed: {', '.join(sdpa.NAMES)}")
+        return {parse_pattern(pattern): name for pattern, name in names.items()}
 
     def path(self, number: int) -> Path:
         """Where a segment lies."""

@@ -14,16 +14,18 @@ import torch
 
 import oasis
 from oasis import files
-from oasis.model import Loaded
+from oasis.attention import sdpa
+from oasis.model import Loaded, fp8
 from oasis.model.oasis import Oasis
 from oasis.upscale.job import Job
+from oasis.upscale.kernels import fastest
 from oasis.upscale.parts import Parts
 from oasis.upscale.plan import Plan
 from oasis.upscale.ranks import ALONE, Ranks
 from oasis.upscale.work import Work
 from oasis.video.target import join
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,8 @@ def run(
     Finished segments stay in a folder beside the output until all are joined; a run of the same settings goes on from them
     and gives the same bytes. Of several processes each makes every n-th segment, or all make every segment together (then
     `loaded.model` is spread over them, see `model.context`); the first joins them, the others return None. Out of memory, a
-    segment is made again in smaller tiles, and so are those after it: said and recorded.
+    segment is made again in smaller tiles, and so are those after it: said and recorded. On CUDA the first process times the
+    dense attention backends before the first tile, once for all processes and however often the run is stopped.
 
     `tick` is told of finished frames, `say` what the user should know. ValueError if the clip is damaged, the network's
     output is no picture, or other settings left their segments.
@@ -63,8 +66,10 @@ def run(
             held.enter_context(files.alone(parts.folder))
             held.enter_context(parts.kept(say))
             parts.agree(settings)
+            parts.choose(lambda: fastest(loaded.model, job))
         ranks.wait()
-        return _made(loaded.model, job, settings, parts, ranks, tick, say)
+        with sdpa.using(parts.kernels()):
+            return _made(loaded.model, job, settings, parts, ranks, tick, say)
 
 
 def _made(
@@ -91,6 +96,7 @@ def _made(
     record = settings | {
         "frames": len(plan.times),
         "scenes": plan.scenes,
+        "kernels": {pattern.name: name for pattern, name in parts.kernels().items()},
         "tiles": list(dict.fromkeys(note["tile"] for note in parts.notes().values())),
         "seconds": round(time.monotonic() - start, 3),
         "peak_mib": _peak_mib(model.prompt.device),
@@ -112,6 +118,9 @@ def _settings(loaded: Loaded, job: Job) -> dict[str, Any]:
         "weights_sha256": loaded.weights_sha256,
         "heads": [", ".join(pattern.name for pattern in layer) for layer in model.dit.patterns],
         "backend": model.dit.backend,
+        "decoder_tiles": model.decoder_tiles and model.decoder_tiles._asdict(),
+        "fp8": fp8.used(model),
+        "graph": model.graphed is not None,
         "dtype": str(model.prompt.dtype).removeprefix("torch."),
         "device": _device(model.prompt.device),
         "scale": job.scale,

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
+from oasis.model import graphed
 from oasis.model.oasis import Oasis
 from oasis.tiling import Tiling
 from oasis.upscale.chunks import Chunk, Seam
@@ -100,6 +101,7 @@ class Work:
             raise ValueError(f"{where}, and smaller ones are not made; try fewer frames, such as --tile 9x16x16")
         self.say(f"{where}; going on in tiles of {smaller}")
         self.tiling = smaller
+        graphed.release(self.model)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -72,6 +72,7 @@ def test_folded_wastes_nothing_but_the_columns_of_sliding_patterns() -> None:
     grid = Grid(3, 11, 13)
     for pattern in (GLOBAL, FRAME, window(4, 5), window(4, 5, shift=True), Pattern(kind="neighbour", frames=1)):
         assert cost.executed_pairs(pattern, grid, "folded") == cost.attended_pairs(pattern, grid)
+        assert cost.executed_pairs(pattern, grid, "varlen") == cost.attended_pairs(pattern, grid)
     sliding = Pattern(kind="sliding", radius=(1, 2))
     assert cost.executed_pairs(sliding, grid, "folded") == 9 * (2 * 2 + 9 * 3) * 13 * 13 > cost.attended_pairs(sliding, grid)
 

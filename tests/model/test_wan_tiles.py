@@ -59,6 +59,17 @@ def test_without_attention_tiles_are_exact_beyond_the_reach_of_the_convolutions(
     assert error[8 * 20 : 8 * 24].max() > 1e-3
 
 
+def test_tiles_of_half_precision_are_mixed_in_float32() -> None:
+    latents = Z.to(torch.bfloat16)
+    single, half = copy.deepcopy(DECODER).float(), copy.deepcopy(DECODER).to(torch.bfloat16)
+    # What overlaps twice and three times is mixed from tiles that differ: rounded weights would show.
+    found = half.decode(latents, tile=(7, 7), overlap=3)
+    assert found.dtype == torch.bfloat16
+    tiled, whole = (single.decode(Z, **tiles) for tiles in ({"tile": (7, 7), "overlap": 3}, {}))
+    rounding = (half.decode(latents).float() - whole).abs().mean()
+    assert (found.float() - tiled).abs().mean() < 1.2 * rounding
+
+
 def test_gradients_pass_through_tiles() -> None:
     z = Z.clone().requires_grad_(True)
     DECODER.decode(z, tile=(8, 8), overlap=2).sum().backward()

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from little import checkpoint
 
 from oasis import timings
 
@@ -32,6 +33,12 @@ def run(monkeypatch: pytest.MonkeyPatch, door: str, *arguments: str) -> int:
         ("profile_attention.py", ["--dtype", "int8"], "int8"),
         ("profile_model.py", ["--layers", "1"], "layers is 1 for 'tiny'"),
         ("profile_model.py", ["--clip", "17"], "--clip is '17'"),
+        ("profile_model.py", ["--backend", "varlen", "--rounds", "1"], "'varlen' runs on CUDA in bfloat16 and float16"),
+        ("profile_attention.py", ["--backend", "ordered", "--routing", "frame", "--frames", ""], "this routing has none"),
+        ("profile_model.py", ["--graph"], "CUDA graphs need a CUDA device, and this model is on cpu"),
+        ("profile_model.py", ["--fp8"], "fp8 needs a CUDA device of compute capability 8.9 or more"),
+        ("profile_fp8.py", ["--model", "none"], "model 'none' is unknown"),
+        ("profile_decoder.py", ["--width", "2", "--latents", "1x1x1", "--graph"], "CUDA graphs need a CUDA device"),
         ("profile_model.py", ["--model", "none"], "model 'none' is unknown"),
         ("profile_pipeline.py", ["--clip", "none.mp4"], "none.mp4"),
         ("profile_pipeline.py", ["--tile", "0x1x1"], "--tile is '0x1x1'"),
@@ -67,6 +74,19 @@ def test_a_profiler_prints_and_writes(
     about = timings.read(out)[1]
     assert (about["heads"], about["head_dim"]) == (3, 8)
     assert any("of the FLOPs" in finding for finding in about["findings"])
+
+
+def test_what_fp8_costs_is_told_for_every_held_out_clip(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = checkpoint(tmp_path / "little", layers=1)
+    assert run(monkeypatch, "profile_fp8.py", "--model", str(folder), "--frames", "1", "--device", "cpu") == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    means = {" ".join(line[1:-5]): [float(number) for number in line[-4:]] for line in lines if line[-5] == "mean"}
+    assert list(means) == ["float32", "fp8", "bfloat16", "bfloat16 with fp8"]
+    assert means["float32"][1:] == [0, float("inf"), 0]
+    assert 20 < means["fp8"][2] < 90 and 1e-4 < means["fp8"][3] < 0.1  # it differs, and not by much
+    assert sum(line[1] == "fp8" for line in lines) == 5
 
 
 def test_methods_side_by_side_begin_with_what_they_are_not(

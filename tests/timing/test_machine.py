@@ -7,7 +7,6 @@ from oasis.timing import cache, machine
 from oasis.timing.kernels import kernel_names
 from oasis.timing.machine import State, throttled
 from oasis.timing.memory import peak_mib
-from oasis.timing.sdpa import PLAIN, fastest, only, preferring
 
 MIB = 2**18  # float32 numbers
 
@@ -61,26 +60,3 @@ def test_the_kernels_of_attention_are_named() -> None:
     q, k, v = torch.randn(3, 1, 4, 256, 32)
     assert any("attention" in name for name in kernel_names(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v)))
     assert all("attention" not in name for name in kernel_names(lambda: q @ k.mT))
-
-
-def test_the_processor_has_one_dense_backend() -> None:
-    q, k, v = torch.randn(3, 1, 2, 16, 8)
-    assert fastest(q, k, v) == (PLAIN, {})
-    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v)
-    for context in (only(PLAIN), preferring(PLAIN)):
-        with context:
-            assert torch.equal(torch.nn.functional.scaled_dot_product_attention(q, k, v), expected)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_every_dense_backend_that_is_named_runs_and_the_fastest_is_one_of_them() -> None:
-    q, k, v = torch.randn(3, 1, 4, 512, 64, device="cuda", dtype=torch.bfloat16)
-    name, seconds = fastest(q, k, v)
-    assert "sdpa-math" in seconds and min(seconds, key=seconds.__getitem__) == name
-    for each in seconds:
-        with only(each):
-            out = torch.nn.functional.scaled_dot_product_attention(q, k, v)
-        assert out.isfinite().all()
-    with preferring(name):  # a mask, which flash attention does not take
-        torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=torch.zeros(1, 512, device="cuda", dtype=q.dtype))

@@ -1,13 +1,18 @@
 """The three profilers, small, from request to file and back."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from little import checkpoint, moving
+from torch import Tensor
 
-from oasis import timings, video
+from oasis import sections, timings, video
 from oasis.grid import Grid
+from oasis.model import fp8
+from oasis.model.oasis import Oasis
 from oasis.scaling import growth
 from oasis.timing import attention, model, pipeline, trends
 from oasis.timing.found import Setting
@@ -37,6 +42,18 @@ def test_attention_has_a_baseline_growth_and_crossover_and_its_rows_come_back(tm
     assert all(row.subject in found.table() for row in rows)
 
 
+def test_ordered_tokens_are_a_backend_of_attention_and_of_networks(tmp_path: Path) -> None:
+    routed = [shares("window-2x2=2,frame=1", 3)]
+    request = attention.Request(
+        grids=[Grid(2, 4, 6)], heads=3, d=8, routings=routed, backends=["folded", "ordered"], memory=False, setting=ONCE
+    )
+    assert [row.backend for row in attention.profile(request).rows][1:3] == ["folded", "ordered"]
+    with pytest.raises(ValueError, match="this routing has none"):
+        attention.profile(dataclasses.replace(request, routings=[shares("frame", 3)]))
+    network = model.made(model.Network(model="random-tiny", layers=1, routing=THIRDS, backend="ordered"))
+    assert network.dit.backend == "ordered"
+
+
 def test_a_network_s_phases_are_rows_and_give_amdahl_s_ceiling(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path / "model")
     found = model.profile(
@@ -54,6 +71,48 @@ def test_a_network_s_phases_are_rows_and_give_amdahl_s_ceiling(tmp_path: Path) -
     assert found.tokens == {"5x16x24": 2 * 8 * 12}
     found.write(tmp_path / "rows.csv")
     assert timings.read(tmp_path / "rows.csv")[0] == found.rows
+
+
+def test_a_network_as_graphs_is_timed_beside_the_others_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oasis.model.graphed.capture", without_sections)
+    folder = str(checkpoint(tmp_path / "model"))
+    request = model.Request(model=folder, clips=[(5, 16, 24)], routings=["frame"], graph=True, memory=False, setting=ONCE)
+    found = model.profile(request)
+    totals = [(row.subject, row.baseline) for row in found.rows if row.phase == TOTAL]
+    dense = f"{folder} dense"
+    assert totals == [(f"{folder} {name}", dense) for name in ("dense", "frame", "dense graph", "frame graph")]
+    assert {row.phase for row in found.rows if row.subject == f"{folder} dense graph"} == {TOTAL, "decoder", "bicubic"}
+    assert set(trends.ceilings(found)) == {f"{folder} {name} on 5x16x24" for name in ("dense", "frame (folded)")}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_every_backend_and_form_of_a_network_is_timed_on_cuda() -> None:
+    fp8_runs = torch.cuda.get_device_capability() >= fp8.CAPABILITY
+    request = model.Request(
+        model="random-tiny",
+        layers=1,
+        clips=[(5, 16, 24), (1, 16, 24)],
+        routings=[THIRDS],
+        backends=["folded", "flex", "ordered", "varlen"],
+        fp8=fp8_runs,
+        graph=True,
+        memory=False,
+        setting=Setting(rounds=2, device="cuda", dtype="bfloat16"),
+    )
+    totals = [row for row in model.profile(request).rows if row.phase == TOTAL]
+    assert len(totals) == 2 * 5 * 2 * (1 + fp8_runs) and all(row.p50 > 0 for row in totals)
+
+
+def without_sections(network: Oasis) -> Oasis:
+    """Stand in for a capture, which hides the sections inside the step."""
+
+    def step(lq: Tensor) -> Tensor:
+        with sections.unheard():
+            return network.latents(lq)
+
+    network.graphed = step
+    return network
 
 
 def test_fewer_layers_are_for_random_weights_only() -> None:

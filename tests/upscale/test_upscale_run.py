@@ -13,13 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from little import checkpoint, moving
+from little import WAN, called_again, checkpoint, moving
 
 from oasis import video
-from oasis.model import load_model
+from oasis.attention import sdpa
+from oasis.grid import Grid
+from oasis.model import graphed, load_model
 from oasis.model.checkpoint import Loaded
+from oasis.routing import FRAME, GLOBAL
 from oasis.tiling import Tiling
-from oasis.upscale import upscale
+from oasis.upscale import kernels, upscale
 from oasis.upscale.job import Job
 from oasis.upscale.parts import Parts
 from oasis.upscale.run import Done, run
@@ -71,7 +74,7 @@ def test_no_scene_bleeds_into_another(loaded: Loaded, tmp_path: Path) -> None:
     frames = two_scenes(8, 7)
     source = clip(tmp_path / "in.mkv", frames)
     done = run(loaded, job(source, tmp_path / "out.mkv"))
-    assert done is not None and done.record["scenes"] == 2
+    assert done is not None and done.record["scenes"] == 2 and done.record["kernels"] == {"global": "sdpa"}
     alone = [torch.stack(list(upscale(loaded.model, part, TILING))) for part in (frames[:8], frames[8:])]
     assert torch.equal(pixels(tmp_path / "out.mkv"), torch.cat(alone))
     run(loaded, job(source, tmp_path / "blind.mkv", find_cuts=False))
@@ -150,6 +153,95 @@ def test_segments_of_other_settings_are_refused_and_kept(loaded: Loaded, tmp_pat
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
+def test_the_wan_decoder_decodes_in_tiles_that_are_recorded(tmp_path: Path) -> None:
+    wan = load_model(str(checkpoint(tmp_path / "wan", vae=WAN, layers=1)))
+    frames = moving(12, 14, 20)
+    source = clip(tmp_path / "in.mkv", frames)
+    whole = run(wan, job(source, tmp_path / "whole.mkv"))
+    wan.model.decode_in_tiles((6, 8), 0)  # tiles of 12x16 LQ pixels are 6x8 latents
+    as_large = run(wan, job(source, tmp_path / "large.mkv"))
+    wan.model.decode_in_tiles((3, 5), 1)
+    stopped(wan, job(source, tmp_path / "out.mkv"), after=11)
+    wan.model.decode_in_tiles((3, 5), 0)
+    with pytest.raises(ValueError, match=r"with decoder_tiles \{'size': \[3, 5\], 'overlap': 1\}, not .*'overlap': 0\}"):
+        run(wan, job(source, tmp_path / "out.mkv"))
+    wan.model.decode_in_tiles((3, 5), 1)
+    done = run(wan, job(source, tmp_path / "out.mkv"))
+    assert whole is not None and as_large is not None and done is not None
+    assert whole.record["decoder_tiles"] is None and done.record["decoder_tiles"] == {"size": [3, 5], "overlap": 1}
+    assert torch.equal(pixels(tmp_path / "large.mkv"), pixels(tmp_path / "whole.mkv"))
+    assert not torch.equal(pixels(tmp_path / "out.mkv"), pixels(tmp_path / "whole.mkv"))
+    assert torch.equal(pixels(tmp_path / "out.mkv"), torch.stack(list(upscale(wan.model, frames, TILING))))
+
+
+def test_a_run_that_goes_on_keeps_the_dense_backends_that_made_its_first_segments(
+    loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, used, preferring = clip(tmp_path / "in.mkv", moving(20, 8, 8)), [], sdpa.preferring
+    monkeypatch.setattr(sdpa, "preferring", lambda name: used.append(name) or preferring(name))
+    monkeypatch.setattr("oasis.upscale.run.fastest", lambda model, job: {GLOBAL: "sdpa-math"})
+    stopped(loaded, job(source, tmp_path / "out.mkv"), after=15)
+    monkeypatch.setattr("oasis.upscale.run.fastest", lambda model, job: {GLOBAL: "sdpa-flash"})
+    done = run(loaded, job(source, tmp_path / "out.mkv"))
+    assert done is not None and done.record["kernels"] == {"global": "sdpa-math"} and set(used) == {"sdpa-math"}
+    done = run(loaded, job(source, tmp_path / "anew.mkv"))
+    assert done is not None and done.record["kernels"] == {"global": "sdpa-flash"}
+
+
+def test_dense_backends_are_measured_on_the_tiles_that_fit(
+    loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grids: list[Grid] = []
+
+    def choose(layers, grid, d, like):
+        grids.append(grid)
+        if grid.tokens > 200:
+            raise torch.OutOfMemoryError
+        return {GLOBAL: "sdpa-math"}
+
+    monkeypatch.setattr(kernels, "choose", choose)
+    work = job(clip(tmp_path / "in.mkv", moving(3, 40, 20)), tmp_path / "out.mkv", tiling=Tiling.of(5, 32, 32))
+    assert kernels.fastest(loaded.model, work) == {GLOBAL: "sdpa-math"}
+    assert grids == [Grid(2, 16, 10), Grid(2, 16, 8), Grid(2, 8, 8)]
+    monkeypatch.setattr(loaded.model.dit, "backend", "varlen")
+    monkeypatch.setattr(kernels, "choose", lambda layers, *_: {pattern: "sdpa" for heads in layers for pattern in heads})
+    monkeypatch.setattr(loaded.model.dit, "patterns", ((GLOBAL, FRAME), (FRAME, FRAME)))
+    assert kernels.fastest(loaded.model, work) == {GLOBAL: "sdpa"}
+    monkeypatch.setattr(loaded.model.dit, "backend", "masked")
+    assert kernels.fastest(loaded.model, work) == {}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("graph", [False, True])
+def test_on_cuda_a_stopped_run_goes_on_with_the_kernels_and_graphs_of_its_start(tmp_path: Path, graph: bool) -> None:
+    wan = load_model(str(checkpoint(tmp_path / "wan", vae=WAN, layers=1)))
+    wan.model.to("cuda", torch.bfloat16).decode_in_tiles((5, 6), 1)
+    if graph:
+        graphed.capture(wan.model)
+    source = clip(tmp_path / "in.mkv", moving(23, 14, 20))
+    stopped(wan, job(source, tmp_path / "out.mkv"), after=15)
+    chosen = Parts.beside(tmp_path / "out.mkv").kernels()
+    done = run(wan, job(source, tmp_path / "out.mkv"))
+    assert done is not None and done.record["kernels"] == {"global": chosen[GLOBAL]} and chosen[GLOBAL] != "sdpa"
+    assert done.record["graph"] == graph and done.record["peak_mib"]["device"] > 0
+    plain = load_model(str(tmp_path / "wan"))
+    plain.model.to("cuda", torch.bfloat16).decode_in_tiles((5, 6), 1)
+    with sdpa.using(chosen):
+        expected = torch.stack(list(upscale(plain.model, moving(23, 14, 20), TILING)))
+    assert (pixels(tmp_path / "out.mkv").int() - expected.int()).abs().max() <= (4 if graph else 0)
+
+
+def test_a_dense_backend_that_is_none_is_refused(tmp_path: Path) -> None:
+    parts = Parts.beside(tmp_path / "out.mkv")
+    parts.folder.mkdir()
+    parts.choose(lambda: {GLOBAL: "sdpa", FRAME: "sdpa-cudnn"})
+    assert parts.kernels() == {GLOBAL: "sdpa", FRAME: "sdpa-cudnn"}
+    (parts.folder / "kernels.json").write_text('{"global": "dense"}')
+    with pytest.raises(ValueError, match=r"kernels\.json: no dense backend is called 'dense'; allowed: sdpa, sdpa-flash"):
+        parts.kernels()
+
+
 def test_a_folder_without_a_finished_segment_binds_nobody(loaded: Loaded, tmp_path: Path) -> None:
     source = clip(tmp_path / "in.mkv", moving(6, 8, 8))
     parts = Parts.beside(tmp_path / "out.mkv")
@@ -193,6 +285,29 @@ def test_out_of_memory_leads_to_smaller_tiles_said_and_recorded(
     monkeypatch.setattr(type(loaded.model), "forward", lambda self, lq: limited(self, lq.repeat(1, 1, 1, 9, 9)))
     with pytest.raises(ValueError, match="out of memory at frame 0 in tiles of 5x16x16, and smaller ones are not made"):
         run(loaded, job(source, tmp_path / "none.mkv", tiling=small))
+
+
+def test_graphs_of_tiles_that_were_too_large_are_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphed, "record", called_again)
+    monkeypatch.setattr(graphed, "_need_cuda", lambda weight: None)
+    plain, wan = (load_model(str(checkpoint(tmp_path / name, vae=WAN, layers=1))) for name in ("plain", "wan"))
+    source = clip(tmp_path / "in.mkv", moving(11, 20, 36))
+    large, small = (Tiling(frames=5, height=16, width=width, overlap_frames=2, overlap=4) for width in (32, 16))
+    run(plain, job(source, tmp_path / "plain.mkv", tiling=small))
+    decode, captured = wan.model.vae.decode, []
+
+    def limited(latents, **options):
+        captured.append({key[0][0][-1] for key in wan.model.graphed.captured})
+        if latents.shape[-1] > 8:
+            raise torch.OutOfMemoryError
+        return decode(latents, **options)
+
+    graphed.capture(wan.model)
+    monkeypatch.setattr(wan.model.vae, "decode", limited)
+    done = run(wan, job(source, tmp_path / "out.mkv", tiling=large))
+    assert done is not None and done.record["graph"] and done.record["tiles"] == ["5x16x16"]
+    assert captured[0] == {32} and captured[1:] and all(widths == {16} for widths in captured[1:])
+    assert torch.equal(pixels(tmp_path / "out.mkv"), pixels(tmp_path / "plain.mkv"))
 
 
 def test_what_is_no_picture_ends_the_run_and_loses_nothing(
