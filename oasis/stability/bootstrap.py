@@ -71,6 +71,16 @@ def distance(estimate: Values, resampled: Values, clips: int, *, most: float = m
     return Interval(np.sqrt(low), np.sqrt(high))
 
 
+def widened(interval: Interval, resampled: Values) -> Interval:
+    """Return an interval that also holds 95 % of the resamples.
+
+    For what follows from decisions, which jump: there a basic interval alone holds the truth in 7 to 9 of 10 cases, this one
+    in 9 of 10 or more (simulated, 8 clips, 24 and 48 heads).
+    """
+    low, _, high = _quantiles(resampled)
+    return Interval(np.minimum(interval.low, low), np.maximum(interval.high, high))
+
+
 def _quantiles(resampled: Values) -> Float[np.ndarray, "3 ..."]:
     return np.quantile(resampled, [0.025, 0.5, 0.975], axis=0)
 

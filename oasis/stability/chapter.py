@@ -26,8 +26,9 @@ QUESTION = (
 )
 TERMS = {
     "interval": "95 %, by resampling clips (weighted bootstrap); arms are stretched for few clips. Means have percentile "
-    "intervals; what noise pulls one way (rank correlations, shares, regret) has basic ones, which take that off and may lie "
-    "mostly on one side of the number. Tables that hold clips of the same names are resampled alike.",
+    "intervals; what noise pulls one way (rank correlations, differences) has basic ones, which take that off and may lie "
+    "mostly on one side of the number; those of what follows from decisions, which jump (changed, kappa, regret), are widened "
+    "to hold 95 % of the resamples. Tables that hold clips of the same names are resampled alike.",
     "Spearman, Kendall": "Rank correlation of the heads between two tables: 1 is the same order, 0 none. Kendall is tau-b.",
     "changed": "Share of heads that the rule gives another pattern; Cohen's kappa beside it is agreement above chance.",
     "at most, at the least": "The worst table of several; its interval does not know that it was picked.",

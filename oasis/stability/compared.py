@@ -84,19 +84,21 @@ def _measured(a: Resampled, b: Resampled) -> Iterator[Measured]:
         low, high = bootstrap.basic(value, resampled, clips, least=-1, most=1)
         return Measured(pattern, measure, float(value), float(low), float(high))
 
-    def apart(pattern: str, measure: str, value: np.ndarray, resampled: np.ndarray, most: float) -> Measured:
-        low, high = bootstrap.distance(value, resampled, clips, most=most)
-        return Measured(pattern, measure, float(value), float(low), float(high))
+    def decided(measure: str, value: np.ndarray, resampled: np.ndarray, most: float) -> Measured:
+        low, high = bootstrap.widened(bootstrap.distance(value, resampled, clips, most=most), resampled)
+        return Measured("", measure, float(value), float(low), float(high))
 
     for pattern, one, other, drawn, others in zip(a.local, a.mean, b.mean, a.drawn, b.drawn, strict=True):
         yield alike(pattern, "spearman", ranks.spearman(one, other), ranks.spearman(drawn, others))
         yield alike(pattern, "kendall", ranks.kendall(one, other), ranks.kendall(drawn[:COSTLY], others[:COSTLY]))
-        yield apart(pattern, "difference", np.abs(one - other).mean(), np.abs(drawn - others).mean(axis=-1), np.inf)
+        apart = np.abs(one - other).mean()
+        low, high = bootstrap.distance(apart, np.abs(drawn - others).mean(axis=-1), clips)
+        yield Measured(pattern, "difference", float(apart), float(low), float(high))
     first, second = a.routed, b.routed
-    yield apart("", "changed", changed(first.chosen, second.chosen), changed(first.drawn, second.drawn), 1)
+    yield decided("changed", changed(first.chosen, second.chosen), changed(first.drawn, second.drawn), 1)
     # Kappa's distance is what it lacks to 1; it is at most 2.
     value, resampled = ranks.kappa(first.chosen, second.chosen), ranks.kappa(first.drawn, second.drawn)
-    lacking = apart("", "kappa", 1 - value, 1 - resampled, 2)
+    lacking = decided("kappa", 1 - value, 1 - resampled, 2)
     yield Measured("", "kappa", float(value), 1 - lacking.high, 1 - lacking.low)
 
 
@@ -107,7 +109,8 @@ def _regrets(a: Resampled, b: Resampled) -> Iterator[Measured]:
         regret(chosen, loss, second.pairs, front)
         for chosen, loss, front in zip(first.drawn, second.drawn_loss, second.drawn_fronts, strict=True)
     ]
-    low, high = bootstrap.basic(np.array(value), np.array(drawn), min(a.clips, b.clips), least=0)
+    basic = bootstrap.basic(np.array(value), np.array(drawn), min(a.clips, b.clips), least=0)
+    low, high = bootstrap.widened(basic, np.array(drawn))
     for number, measure in enumerate(("regret", "regret_share")):
         yield Measured("", measure, value[number], float(low[number]), float(high[number]))
 

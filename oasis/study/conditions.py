@@ -79,7 +79,7 @@ CONDITIONS = (
 TRAINING = {
     "tiny": (
         replace(REFERENCE, axis="training", name="routed", weights="tiny-routed"),
-        replace(REFERENCE, axis="training", name="untrained", weights="random-tiny"),
+        replace(REFERENCE, axis="untrained", name="random", weights="random-tiny"),  # an axis of its own: a control
     )
 }
 """Other stages of the training of a model, by its name."""

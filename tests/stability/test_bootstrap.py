@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from oasis.stability import bootstrap, ranks
+from oasis.stability.routed import changed
 
 REPETITIONS, RESAMPLES = 300, 200
 
@@ -83,6 +84,27 @@ def test_basic_intervals_hold_rank_correlations_where_percentiles_do_not(truth: 
             hits[name] += low - 1e-9 <= real <= high + 1e-9
     assert hits["basic"] / REPETITIONS >= 0.90
     assert hits["plain"] / REPETITIONS < 0.60
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.5])
+def test_widened_intervals_hold_shares_of_changed_heads(apart: float) -> None:
+    generator = np.random.default_rng(int(10 * apart))
+    clips, heads = 10, 48
+    hits = {"widened": 0, "plain": 0}
+    for weights, others in zip(_weights(clips), _weights(clips, "other"), strict=True):
+        one = generator.normal(size=heads)
+        other = one + apart * generator.normal(size=heads)
+        noisy = [each + generator.normal(size=(clips, heads)) for each in (one, other)]
+        estimate = changed(noisy[0].mean(axis=0) > 0, noisy[1].mean(axis=0) > 0)
+        resampled = changed(weights @ noisy[0] > 0, others @ noisy[1] > 0)
+        real = changed(one > 0, other > 0)
+        for name, (low, high) in {
+            "widened": bootstrap.widened(bootstrap.distance(estimate, resampled, clips, most=1), resampled),
+            "plain": _plain(estimate, resampled, clips),
+        }.items():
+            hits[name] += low - 1e-9 <= real <= high + 1e-9
+    assert hits["widened"] / REPETITIONS >= 0.90
+    assert hits["plain"] / REPETITIONS < 0.90
 
 
 def test_resampled_means_vary_as_means_do() -> None:
