@@ -122,7 +122,7 @@ def constants(rows: pd.DataFrame) -> Figure:
     axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     for panel, column in zip(axes, shown, strict=True):
         for place, change in enumerate(changes):
-            found = bootstrap.mean(rows.loc[rows["change"] == change, column].to_numpy())
+            found = bootstrap.mean(rows[rows["change"] == change].set_index("clip")[column])
             panel.plot([found.low, found.high], [place, place], color="C0")
             panel.plot(found.value, place, "o", color="C0", markersize=5)
         panel.set(yticks=range(len(changes)), yticklabels=changes, xlabel=columns[column])
@@ -164,7 +164,7 @@ def _by_layer(axes: Axes, skips: pd.DataFrame, column: str) -> None:
 
 
 def _line(axes: Axes, rows: pd.DataFrame, column: str, label: str, color: str, marker: str, shift: float) -> None:
-    found = {layer: bootstrap.mean(part[column].to_numpy()) for layer, part in rows.groupby("layer")}
+    found = {layer: bootstrap.mean(part.set_index("clip")[column]) for layer, part in rows.groupby("layer")}
     places = [int(layer) + shift for layer in found]
     axes.vlines(places, [i.low for i in found.values()], [i.high for i in found.values()], color=color, linewidth=1.2)
     style: dict[str, Any] = {"color": color, "marker": marker, "markersize": 4.5, "linewidth": 0.8}

@@ -1,6 +1,5 @@
 """Findings about redundancy: rows of the tables in, sentences with effect sizes and intervals out."""
 
-import numpy as np
 import pandas as pd
 from scipy import stats
 
@@ -18,7 +17,7 @@ def alike_heads(rows: pd.DataFrame) -> list[Finding]:
     if near.empty or far.empty:
         return [Finding(text="One head, or one layer: nothing to compare.", verdict="limit")]
     inside, across, null = _over_clips(near, "cka"), _over_clips(far, "cka"), _over_clips(heads, "null")
-    difference = bootstrap.mean((near.groupby("clip")["cka"].mean() - far.groupby("clip")["cka"].mean()).to_numpy())
+    difference = bootstrap.mean(near.groupby("clip")["cka"].mean() - far.groupby("clip")["cka"].mean())
     means = near.groupby(["layer", "head", "other_layer", "other_head"])["cka"].mean()
     alike = int((means > ALIKE).sum())
     return [
@@ -89,7 +88,7 @@ def skipped(skips: pd.DataFrame) -> list[Finding]:
         )
     ]
     if whole["quality"].notna().all():
-        quality = {layer: bootstrap.mean(part["quality"].to_numpy()) for layer, part in whole.groupby("layer")}
+        quality = {layer: bootstrap.mean(part.set_index("clip")["quality"]) for layer, part in whole.groupby("layer")}
         free = [str(layer) for layer, one in quality.items() if one.high >= 0]
         worst = min(quality.values(), key=lambda one: one.value)
         found.append(
@@ -103,14 +102,14 @@ def skipped(skips: pd.DataFrame) -> list[Finding]:
     found.append(
         Finding(
             text="Mean over layers of the change by leaving out one part: "
-            + "; ".join(f"{part} {bootstrap.mean(parts[part].to_numpy())}" for part in parts.index.unique("part"))
+            + "; ".join(f"{part} {bootstrap.mean(parts[part])}" for part in parts.index.unique("part"))
             + ".",
             verdict="shown",
         )
     )
-    rank = [stats.spearmanr(part["update_rel"], part["latent_rel"]).statistic for _, part in whole.groupby("clip")]
+    rank = {clip: stats.spearmanr(part["update_rel"], part["latent_rel"]).statistic for clip, part in whole.groupby("clip")}
     if len(by_layer) > 2:
-        rho = bootstrap.mean(np.array(rank))
+        rho = bootstrap.mean(pd.Series(rank))
         found.append(
             Finding(
                 text=f"The size of what a layer adds foretells what leaving it out changes: Spearman {rho} over {len(by_layer)}"
@@ -126,15 +125,15 @@ def constants(rows: pd.DataFrame) -> list[Finding]:
     found = []
     for change in ("no cross-attention", "cross-attention as a bias", "prompt of padding"):
         part = rows[rows["change"] == change]
-        effect, text = bootstrap.mean(part["latent_rel"].to_numpy()), ""
+        effect, text = bootstrap.mean(part.set_index("clip")["latent_rel"]), ""
         if part["quality"].notna().all():
-            text = f", PSNR-Y by {bootstrap.mean(part['quality'].to_numpy())} dB"
+            text = f", PSNR-Y by {bootstrap.mean(part.set_index('clip')['quality'])} dB"
         found.append(
             Finding(text=f"{change.capitalize()}: the latents change by {effect} of their variance{text}.", verdict="shown")
         )
     steps = rows[rows["change"].str.startswith("timestep")]
     listed = "; ".join(
-        f"{change.removeprefix('timestep ')}: {bootstrap.mean(part['latent_rel'].to_numpy())}"
+        f"{change.removeprefix('timestep ')}: {bootstrap.mean(part.set_index('clip')['latent_rel'])}"
         for change, part in steps.groupby("change", sort=False)
     )
     found += [
@@ -157,11 +156,11 @@ def tokens(rows: pd.DataFrame) -> list[Finding]:
         return [Finding(text="The clips have one latent frame; there is no frame before.", verdict="limit")]
     by_clip = rows.groupby(["place", "layer", "clip"])["explained"].mean().unstack("place")
     mean = by_clip.groupby("clip").mean()
-    gain = bootstrap.mean((mean["moved"] - mean["same"]).to_numpy())
-    space = bootstrap.mean((mean["moved"] - mean["beside"]).to_numpy())
+    gain = bootstrap.mean(mean["moved"] - mean["same"])
+    space = bootstrap.mean(mean["moved"] - mean["beside"])
     last = by_clip.xs(by_clip.index.get_level_values("layer").max(), level="layer")
     first = by_clip.xs(-1, level="layer")
-    fall = bootstrap.mean((last["moved"] - first["moved"]).to_numpy())
+    fall = bootstrap.mean(last["moved"] - first["moved"])
     return [
         Finding(
             text=f"Mean over layers, the frame before foretells {_mean(mean['same'])} of a token at the same place and"
@@ -185,17 +184,17 @@ def tokens(rows: pd.DataFrame) -> list[Finding]:
     ]
 
 
-def _mean(values: "pd.Series[float]") -> bootstrap.Interval:
-    return bootstrap.mean(values.to_numpy())
+def _mean(values: "pd.Series[float]") -> bootstrap.Mean:
+    return bootstrap.mean(values)
 
 
-def _over_clips(rows: pd.DataFrame, column: str) -> bootstrap.Interval:
-    return bootstrap.mean(rows.groupby("clip")[column].mean().to_numpy())
+def _over_clips(rows: pd.DataFrame, column: str) -> bootstrap.Mean:
+    return bootstrap.mean(rows.groupby("clip")[column].mean())
 
 
-def _of(rows: pd.DataFrame, layer: int) -> bootstrap.Interval:
-    return bootstrap.mean(rows.loc[rows["layer"] == layer, "latent_rel"].to_numpy())
+def _of(rows: pd.DataFrame, layer: int) -> bootstrap.Mean:
+    return bootstrap.mean(rows[rows["layer"] == layer].set_index("clip")["latent_rel"])
 
 
-def _verdict(difference: bootstrap.Interval) -> Verdict:
+def _verdict(difference: bootstrap.Mean) -> Verdict:
     return "shown" if difference.low > 0 else "against" if difference.high < 0 else "not shown"

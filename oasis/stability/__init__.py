@@ -1,6 +1,6 @@
 """Stability: are the statistics of heads, and the routing that follows, the same on other clips, data, sizes and weights?
 
-`tables` reads, `bootstrap` says how sure a number is, `compared`, `enough` and `transfer` ask, `chapter` writes the answers.
+`tables` reads, `compared`, `enough` and `transfer` ask, `chapter` writes the answers.
 """
 
 from oasis.stability.chapter import write

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from oasis.stability import bootstrap, ranks
+from oasis import bootstrap
+from oasis.stability import ranks
 from oasis.stability.resampled import COSTLY, Resampled
 from oasis.stability.routed import changed, regret
 

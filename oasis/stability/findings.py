@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from oasis.bootstrap import LEAST_CLIPS
 from oasis.report.chapters import Finding, Verdict
 from oasis.stability import enough
-from oasis.stability.bootstrap import LEAST_CLIPS
 from oasis.stability.compared import CHANCE
 from oasis.stability.resampled import Resampled
 from oasis.stability.transfer import ALL

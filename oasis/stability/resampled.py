@@ -8,8 +8,8 @@ import pandas as pd
 from einops import rearrange
 from jaxtyping import Float
 
+from oasis import bootstrap
 from oasis.decide import Rule
-from oasis.stability import bootstrap
 from oasis.stability.routed import Routed, route
 from oasis.stability.tables import HeadTable
 

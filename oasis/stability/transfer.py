@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from oasis.stability import bootstrap, ranks
+from oasis import bootstrap
+from oasis.stability import ranks
 from oasis.stability.resampled import Resampled
 
 STATISTICS = ("kl_mean", "kl_rel")

@@ -64,8 +64,11 @@ def test_a_network_with_it_is_saved_and_loaded(tmp_path: Path) -> None:
     model = randomised(Oasis(small_oasis(vae=FAST, skip=False))).requires_grad_(False)
     save(model, tmp_path / "model", trained=False)
     again = load(tmp_path / "model").model.eval()
+    state = again.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
     lq = drawn(1, 3, 6, 5, 7).clamp(-1, 1)
-    assert torch.equal(model(lq), again(lq)) and model(lq).shape == (1, 3, 6, 20, 28)
+    # Not the same bits: where weights lie in memory decides how some processors sum.
+    assert torch.allclose(model(lq), again(lq), atol=1e-5) and model(lq).shape == (1, 3, 6, 20, 28)
 
 
 def test_the_preset_differs_in_the_decoder_alone_and_costs_little() -> None:

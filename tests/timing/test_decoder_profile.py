@@ -45,7 +45,8 @@ def test_diffusers_decodes_with_the_same_weights(monkeypatch: pytest.MonkeyPatch
     decoder.decoding(candidate, (2, 2, 2))()
     mean, std = (torch.tensor(values)[:, None, None, None] for values in (WAN_MEAN, WAN_STD))
     z = (decoder.latents(candidate, (2, 2, 2)) - mean) / std
-    assert (clips[0] - decoder.decoder(candidate).decode(z).clamp(-1, 1)).abs().max() < 1e-5
+    # Twice the bound of the decoder's own tests: latents are normalised and back in float32.
+    assert (clips[0] - decoder.decoder(candidate).decode(z).clamp(-1, 1)).abs().max() < 2e-5
 
 
 def test_errors_are_told_by_distance_from_the_seam() -> None:

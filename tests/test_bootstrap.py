@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from oasis.stability import bootstrap, ranks
+from oasis import bootstrap
+from oasis.stability import ranks
 from oasis.stability.routed import changed
 
 REPETITIONS, RESAMPLES = 300, 200
