@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import get_args
 
@@ -49,7 +49,7 @@ class Choices:
         # Rounding may leave a KL a hair below zero; it must not look better than global.
         loss = np.concatenate([np.zeros_like(mean[..., :1]), mean.clip(min=0)], axis=-1)
         grid = Grid(*(int(heads[axis].iloc[0]) for axis in ("T", "H", "W")))
-        patterns = (GLOBAL, *local)
+        patterns = (replace(GLOBAL, text=local[0].text), *local)
         return cls(patterns=patterns, pairs=np.array([attended_pairs(p, grid) for p in patterns], np.int64), loss=loss)
 
     def index(self, name: str) -> int:
