@@ -1,0 +1,12 @@
+"""Other people's models: diffusers' Wan and CogVideoX transformers, measured and routed head by head.
+
+A processor of ours stands on every self-attention layer. It computes queries, keys and values as diffusers does, shows them to
+a probe, and attends densely or by the pattern of each head. Every forward is checked: each layer must have run once.
+"""
+
+from oasis.adapters.attention import Heads, watching
+from oasis.adapters.families import FAMILIES, Family, family_of
+from oasis.adapters.loading import PREFIX, Asked, load
+from oasis.adapters.routed import route, unroute
+
+__all__ = ["FAMILIES", "PREFIX", "Asked", "Family", "Heads", "family_of", "load", "route", "unroute", "watching"]
