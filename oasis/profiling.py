@@ -67,8 +67,11 @@ def profile(request: Request, out: Path) -> RoutingTable:
     started = time.monotonic()
     rule = None if request.rule is None else decide.parse_rule(request.rule)
     patterns = [parse_pattern(name) for name in request.patterns]
-    if any(pattern.kind == "global" for pattern in patterns) or len(set(patterns)) < len(patterns):
-        raise ValueError(f"patterns are {', '.join(request.patterns)}; allowed: each once, and not global, whose KL is 0")
+    if any(pattern.kind == "global" or pattern.text for pattern in patterns) or len(set(patterns)) < len(patterns):
+        raise ValueError(
+            f"patterns are {', '.join(request.patterns)};"
+            " allowed: each once, and not global, whose KL is 0, nor with +text, which is the model's"
+        )
     subject = _subject(request)
     patterns = [replace(pattern, text=subject.about.text) for pattern in patterns]
     taken = [(clip.name, centre(_read(clip, request), request)) for clip in clips.load(request.data, frames=request.frames)]

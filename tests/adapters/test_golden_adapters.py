@@ -128,7 +128,8 @@ def explicit(q: Tensor, k: Tensor, v: Tensor, grid: Grid, patterns: Sequence[Pat
         cut = whole * mask / inside
         kl = torch.where(mask, cut * (cut / whole).log(), 0).sum(-1)
         found[f"kl_mean {pattern.name}"] = kl.mean((0, 2))
-        found[f"kl_rel {pattern.name}"] = kl.mean((0, 2)) / (mask.shape[1] / mask.sum(1).double()).log().mean()
+        uniform = (mask.shape[1] / mask.sum(1).double()).log().mean()
+        found[f"kl_rel {pattern.name}"] = kl.mean((0, 2)) / uniform if uniform else torch.zeros(q.shape[1])
         found[f"mass_mean {pattern.name}"] = inside.mean((0, 2, 3))
         found[f"out_err {pattern.name}"] = ((whole - cut) @ v).square().sum((0, 2, 3)).sqrt() / (whole @ v).square().sum(
             (0, 2, 3)
