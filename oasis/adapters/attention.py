@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from oasis.adapters.families import Family
 
 
+_NO_FORWARD = Grid(1, 1, 1)
+
+
 @dataclass(kw_only=True, eq=False)
 class Heads:
     """What the processors of one transformer share: how its heads attend, who watches them, which layers have run.
@@ -32,7 +35,7 @@ class Heads:
     patterns: tuple[tuple[Pattern, ...], ...] | None = None
     backend: str = "folded"
     probe: Probe | None = None
-    grid: Grid = Grid(1, 1, 1)  # noqa: RUF009 - frozen
+    grid: Grid = _NO_FORWARD
     fired: list[int] = field(default_factory=list)
     undo: list[Callable[[], Any]] = field(default_factory=list)
 

@@ -275,6 +275,14 @@ def test_folders_that_do_not_fit_are_refused_in_a_sentence(folder_of: Folder, tm
     load(without("scheduler"), clean=True)
 
 
+def test_positions_that_are_added_need_no_rotation(folder_of: Folder, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(folder_of("cogvideox-1.0"), tmp_path / "2b"))
+    model = load(edited(folder, "transformer/config.json", use_rotary_positional_embeddings=False))
+    layers: list[int] = []
+    model.run(frames(5, 32, 48), lambda layer, q, k, v: layers.append(layer))
+    assert layers == [0, 1] and model.arguments(frames(5, 32, 48))["image_rotary_emb"] is None
+
+
 def test_image_to_video_has_no_adapter(folder_of: Folder) -> None:
     for kind, change in (("wan", {"in_channels": 36}), ("cogvideox-1.0", {"in_channels": 32})):
         model = load(folder_of(kind))

@@ -1,6 +1,8 @@
 """Routed and watched transformers of diffusers against diffusers' own code, in float64, forward and backward."""
 
 import contextlib
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -243,3 +245,9 @@ def test_heads_of_equal_pattern_are_brought_together(monkeypatch: pytest.MonkeyP
     expected = real(q, k, v, patterns, Grid(2, 2, 2), backend="masked")
     torch.testing.assert_close(heads.attend(0, q, k, v), expected, rtol=0, atol=1e-12)
     assert chosen == [["frame", "frame", "global", "global"]]
+
+
+def test_diffusers_is_imported_where_it_is_needed() -> None:
+    code = "import sys, oasis.adapters; print({'diffusers', 'transformers'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert (done.returncode, done.stdout) == (0, "set()\n"), done.stderr
