@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -58,6 +58,7 @@ class About:
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
+@runtime_checkable
 class Subject(Protocol):
     """A dense model whose heads can be measured, ours or another behind an adapter."""
 
@@ -148,7 +149,7 @@ class HeadProbe:
                 raise ValueError(f"layer {layer}: the {name} holds NaN or infinity; the statistics would mean nothing")
         wanted = (len(self.head_order[layer]), self.text + self.grid.tokens)
         if query.shape[1:3] != wanted:
-            raise AssertionError(f"layer {layer} has (heads, tokens) {tuple(query.shape[1:3])}, not {wanted}")
+            raise ValueError(f"layer {layer} attends with (heads, tokens) {tuple(query.shape[1:3])}; expected {wanted}")
         self.fired.append(layer)
         full = attention_lse(query, key, value)
         video = slice(self.text, None)

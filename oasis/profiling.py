@@ -84,7 +84,7 @@ def profile(request: Request, out: Path) -> RoutingTable:
     return table
 
 
-def centre(frames: UInt8[Tensor, "t 3 h w"], request: Request) -> UInt8[Tensor, "t 3 y x"]:
+def centre(frames: UInt8[Tensor, "t 3 h w"], request: Request) -> UInt8[Tensor, "f 3 y x"]:
     """Return the first frames of a clip, cut to the middle where it is larger than the request allows."""
     height, width = (min(have, most) for have, most in zip(frames.shape[-2:], request.crop, strict=True))
     top, left = (frames.shape[-2] - height) // 2, (frames.shape[-1] - width) // 2

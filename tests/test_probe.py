@@ -113,6 +113,15 @@ def test_a_layer_that_did_not_fire_exactly_once_is_noticed(fired: list[int]) -> 
         recorder.finish()
 
 
+def test_other_heads_or_tokens_are_noticed() -> None:
+    recorder = probe.HeadProbe(Grid(1, 2, 2), PATTERNS, ((0, 1),), text=3)
+    for heads, tokens in ((1, 7), (2, 4)):
+        with pytest.raises(
+            ValueError, match=rf"layer 0 attends with \(heads, tokens\) \({heads}, {tokens}\); expected \(2, 7\)"
+        ):
+            recorder(0, *torch.zeros(3, 1, heads, tokens, 5))
+
+
 def test_nan_is_refused_with_the_layer(loaded: Loaded) -> None:
     loaded.model.dit.blocks[1].self_attention.value.bias[3] = torch.nan
     with pytest.raises(ValueError, match="layer 1: the value holds NaN"):

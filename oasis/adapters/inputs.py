@@ -1,7 +1,7 @@
 """From a clip's pixels to what a diffusers transformer reads: pixels that the VAE takes, noise, and a prompt's embedding."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -9,11 +9,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from oasis import files, video
+from oasis.adapters.family import Family
 from oasis.grid import Grid
 from oasis.model import tensors
-
-if TYPE_CHECKING:
-    from oasis.adapters.families import Family
 
 SEED = 0
 """Of the noise, which is the same for every clip of a size."""
@@ -51,7 +49,7 @@ class Prompt(NamedTuple):
     source: str
 
 
-def prompt(folder: Path, family: "Family", config: Any, file: Path | None) -> Prompt:
+def prompt(folder: Path, family: Family, config: Any, file: Path | None) -> Prompt:
     """Return the prompt in `file`, else the empty prompt by the folder's text encoder, else zeros.
 
     `file`: a .safetensors with one tensor "l e" or "1 l e". ValueError names what does not fit.
@@ -87,7 +85,7 @@ def _read(file: Path) -> Float[Tensor, "1 l e"]:
 
 
 @torch.no_grad()
-def _encode(folder: Path, family: "Family", length: int) -> Float[Tensor, "1 l e"]:
+def _encode(folder: Path, family: Family, length: int) -> Float[Tensor, "1 l e"]:
     """Return what the text encoder says of an empty prompt, in the dtype of its files, on the CPU."""
     try:
         import transformers

@@ -11,8 +11,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from oasis.adapters import inputs
-from oasis.adapters.attention import watching
-from oasis.adapters.families import Family, family_of
+from oasis.adapters.families import family_of
+from oasis.adapters.family import Family
+from oasis.adapters.watching import watching
 from oasis.grid import Grid
 from oasis.model import tensors
 from oasis.model.dit import Probe

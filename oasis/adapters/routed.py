@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from oasis.adapters.attention import Heads, install, installed, remove
+from oasis.adapters.attention import Heads
 from oasis.adapters.families import family_of
+from oasis.adapters.watching import install, installed, remove
 from oasis.attention import BACKENDS
 from oasis.model import tensors
 from oasis.routing import RoutingTable

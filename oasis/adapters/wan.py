@@ -28,7 +28,7 @@ class WanProcessor:
         hidden_states: Float[Tensor, "b n c"],
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        rotary_emb: tuple[Tensor, Tensor] | None = None,
+        rotary_emb: Any = None,
     ) -> Float[Tensor, "b n c"]:
         """Return what the layer adds; ValueError for a mask, or for positions in a form of another version."""
         if encoder_hidden_states is not None or attention_mask is not None:

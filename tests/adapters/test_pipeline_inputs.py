@@ -71,7 +71,7 @@ def test_flow_noise_is_the_schedulers_own(shift: float, folder_of: Folder) -> No
 @pytest.mark.parametrize("kind", ["cogvideox-1.0", "cogvideox-1.5"])
 @pytest.mark.parametrize("length", [1, 5, 9])
 def test_cogvideox_reads_scaled_latents_with_the_first_repeated(kind: str, length: int, folder_of: Folder) -> None:
-    model = load(folder_of(kind), timestep=399)
+    model = load(folder_of(kind), timestep=399.0)
     clip = frames(length, 32, 48)
     given = model.arguments(clip)
     pipe = diffusers.AutoencoderKLCogVideoX.from_pretrained(folder_of(kind) / "vae")
@@ -269,7 +269,7 @@ def test_folders_that_do_not_fit_are_refused_in_a_sentence(folder_of: Folder, tm
     ):
         with pytest.raises(ValueError, match=message):
             load(folder_of("wan"), **asked)
-    for timestep in (399.5, 1000):
+    for timestep in (399.5, 1000.0):
         with pytest.raises(ValueError, match="allowed: whole numbers from 0 to 999"):
             load(folder_of("cogvideox-1.0"), timestep=timestep, clean=True)
     load(without("scheduler"), clean=True)

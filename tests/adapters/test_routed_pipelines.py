@@ -18,7 +18,8 @@ from little_pipelines import KINDS, TEXT, forward, transformer
 from torch import Tensor, nn
 
 from oasis import adapters
-from oasis.adapters.attention import Heads, install, installed
+from oasis.adapters.attention import Heads
+from oasis.adapters.watching import install, installed
 from oasis.attention.masked import pattern_mask
 from oasis.grid import Grid
 from oasis.model import tensors
