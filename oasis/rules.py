@@ -53,8 +53,8 @@ class Choices:
         return cls(patterns=patterns, pairs=np.array([attended_pairs(p, grid) for p in patterns], np.int64), loss=loss)
 
     def index(self, name: str) -> int:
-        """Return the number of the pattern of this name, or of this kind if only one pattern is of it."""
-        named = [i for i, p in enumerate(self.patterns) if p.name == name]
+        """Return the number of the pattern of this name, its text perhaps left out, or of this kind if only one is of it."""
+        named = [i for i, p in enumerate(self.patterns) if name in (p.name, replace(p, text=0).name)]
         found = named or [i for i, p in enumerate(self.patterns) if p.kind == name]
         if len(found) != 1:
             problem = "stands for several patterns" if found else "is not in the head statistics"

@@ -1,7 +1,8 @@
 """A diffusers pipeline's folder becomes a model whose heads can be measured; everything from this machine, read strictly."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,20 +170,32 @@ def _config(path: Path) -> dict[str, Any]:
 def _load(name: str, folder: Path, dtype: torch.dtype) -> Any:
     """Load a model of diffusers; what it would only warn about (a tensor that is missing or left over) is refused."""
     import diffusers
-    from diffusers.utils import logging
 
     tensors.files_of(folder)  # says what is missing in a sentence
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
     try:
-        model, said = getattr(diffusers, name).from_pretrained(
-            folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
+        with _quiet():
+            model, said = getattr(diffusers, name).from_pretrained(
+                folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
     except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
         raise ValueError(f"{folder}: not a whole {name} ({str(error).strip().splitlines()[0]})") from error
-    finally:
-        logging.set_verbosity(verbosity)
     for problem in ("missing", "unexpected", "mismatched"):
         if said[f"{problem}_keys"]:
             raise ValueError(f"{folder}: weights do not fit: {problem} tensor {min(map(str, said[f'{problem}_keys']))}")
     return model.eval().requires_grad_(False)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep diffusers' warnings and progress bars off the screen."""
+    from diffusers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

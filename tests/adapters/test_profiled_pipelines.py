@@ -2,10 +2,12 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import diffusers
 import numpy as np
 import pandas as pd
 import pytest
@@ -188,3 +190,32 @@ def test_a_text_file_of_another_run_is_not_read(folder_of: Folder, clips: Path, 
     assert main(profiled(folder_of("wan"), clips / "a.mkv", out)) == 0
     run = read_run(out)
     assert run.text is None and "text.csv" not in run.files
+
+
+@pytest.mark.usefixtures("no_page")
+def test_shards_are_read_hashed_with_their_index_and_routed(
+    folder_of: Folder, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(folder_of("wan"), tmp_path / "wan"))
+    (folder / "transformer" / "diffusion_pytorch_model.safetensors").unlink()
+    transformer("wan").save_pretrained(folder / "transformer", max_shard_size="40KB")
+    shards = sorted((folder / "transformer").glob("*-of-*.safetensors"))
+    assert len(shards) > 1
+    capsys.readouterr()
+    assert main(profiled(folder, clips / "a.mkv", tmp_path / "sharded")) == 0
+    assert "Loading" not in capsys.readouterr().err
+    assert main(profiled(folder_of("wan"), clips / "a.mkv", tmp_path / "whole")) == 0
+    one, other = (read_heads(tmp_path / name / "heads.csv") for name in ("sharded", "whole"))
+    assert one["kl_mean"].equals(other["kl_mean"]) and one["weights_sha256"][0] != other["weights_sha256"][0]
+    table = RoutingTable.load(tmp_path / "sharded" / "routing.json")
+    model = diffusers.WanTransformer3DModel.from_pretrained(folder, subfolder="transformer")
+    adapters.route(model, table)
+    adapters.unroute(model)
+    state = tensors.read(shards[0])
+    save_file({name: tensor + 1 for name, tensor in state.items()}, shards[0], metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="the routing table is for weights"):
+        adapters.route(model, table)
+    shards[0].unlink()
+    capsys.readouterr()
+    assert main(profiled(folder, clips / "a.mkv", tmp_path / "lost")) == 2
+    assert re.fullmatch(r"error: .*\n", capsys.readouterr().err)

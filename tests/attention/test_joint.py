@@ -150,6 +150,8 @@ def test_decisions_count_the_text(tmp_path) -> None:
     table = decide.decide(heads, decide.parse_rule("quota:global=0.5,frame+text7=0.5"), heads_csv_sha256="0")
     counts = {table.patterns[letter].name: count for letter, count in table.counts().items()}
     assert counts == {"global+text7": 3, "frame+text7": 3, "window-2x2+text7": 0}
+    short = decide.decide(heads, decide.parse_rule("quota:global=0.5,frame=0.5"), heads_csv_sha256="0")
+    assert short.layers == table.layers and choices.index("window-2x2") == choices.index("window") == 2
     assert cost.routing_ratio(table, grid) == pytest.approx(table.rule["attention_flops_ratio"], abs=1e-15)
     table.save(tmp_path / "routing.json")
     assert RoutingTable.load(tmp_path / "routing.json") == table and table.text == 7
