@@ -22,7 +22,7 @@ from oasis.probe import About
 
 PREFIX = "diffusers:"
 """What a model's name begins with where it is a folder of diffusers."""
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEFAULT_TIMESTEP = 500.0
 
 
@@ -131,7 +131,7 @@ def load(source: str, asked: Asked, device: str = "cpu") -> Diffusers:
     if made != family.vae:
         raise ValueError(f"{folder / 'vae'}: the VAE is {made}; allowed for this transformer: {family.vae}")
     scheduler = {} if asked.clean else _config(folder / "scheduler" / "scheduler_config.json")
-    vae = _load(family.vae, folder / "vae", torch.float64 if asked.dtype == "float64" else torch.float32)
+    vae = _load(family.vae, folder / "vae", torch.float32)
     transformer = _load(config["_class_name"], folder / "transformer", DTYPES[asked.dtype])
     try:
         family.check(transformer.config, vae.config)

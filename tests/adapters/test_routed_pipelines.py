@@ -248,6 +248,52 @@ def test_heads_of_equal_pattern_are_brought_together(monkeypatch: pytest.MonkeyP
     assert chosen == [["frame", "frame", "global", "global"]]
 
 
+def whole(kind: str, folder: Path) -> Any:
+    """Return diffusers' pipeline over a folder's parts, without a text encoder."""
+    parts: dict[str, Any] = {"tokenizer": None, "text_encoder": None}
+    if kind == "wan":
+        parts["vae"] = diffusers.AutoencoderKLWan.from_pretrained(folder / "vae")
+        parts["scheduler"] = diffusers.FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler")
+        made: Any = diffusers.WanPipeline(
+            **parts, transformer=diffusers.WanTransformer3DModel.from_pretrained(folder / "transformer")
+        )
+    else:
+        parts["vae"] = diffusers.AutoencoderKLCogVideoX.from_pretrained(folder / "vae")
+        parts["scheduler"] = diffusers.CogVideoXDPMScheduler.from_pretrained(folder / "scheduler")
+        network = diffusers.CogVideoXTransformer3DModel.from_pretrained(folder / "transformer")
+        made = diffusers.CogVideoXPipeline(**parts, transformer=network)
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+@pytest.mark.parametrize("kind", ["wan", "cogvideox-1.0"])
+def test_a_readers_own_pipeline_is_routed_in_two_lines(kind: str, folder_of: Folder) -> None:
+    pipe = whole(kind, folder_of(kind))
+    words = torch.randn(2, 1, TEXT, 8 if kind == "wan" else 6, generator=torch.Generator().manual_seed(3))
+
+    def video() -> Tensor:
+        return pipe(
+            prompt_embeds=words[0],
+            negative_prompt_embeds=words[1],
+            height=32,
+            width=48,
+            num_frames=9,
+            num_inference_steps=2,
+            generator=torch.Generator().manual_seed(0),
+            output_type="latent",
+        ).frames
+
+    before = video()
+    adapters.route(pipe.transformer, table_for(kind, folder_of(kind), ("GGG",) * LAYERS[kind]))
+    torch.testing.assert_close(video(), before, rtol=0, atol=1e-4)
+    adapters.unroute(pipe.transformer)
+    adapters.route(pipe.transformer, table_for(kind, folder_of(kind)))
+    routed = video()
+    assert routed.isfinite().all() and (routed - before).abs().max() > 1e-3
+    adapters.unroute(pipe.transformer)
+    assert torch.equal(video(), before)
+
+
 def test_diffusers_is_imported_where_it_is_needed() -> None:
     code = "import sys, oasis.adapters; print({'diffusers', 'transformers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
