@@ -179,9 +179,10 @@ def _load(name: str, folder: Path, dtype: torch.dtype) -> Any:
             )
     except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
         raise ValueError(f"{folder}: not a whole {name} ({str(error).strip().splitlines()[0]})") from error
+    computed = {name for name, _ in model.named_buffers()}  # tables that a file may hold, but that the model makes itself
     for problem in ("missing", "unexpected", "mismatched"):
-        if said[f"{problem}_keys"]:
-            raise ValueError(f"{folder}: weights do not fit: {problem} tensor {min(map(str, said[f'{problem}_keys']))}")
+        if found := set(map(str, said[f"{problem}_keys"])) - computed:
+            raise ValueError(f"{folder}: weights do not fit: {problem} tensor {min(found)}")
     return model.eval().requires_grad_(False)
 
 
