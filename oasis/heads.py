@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from oasis.routing import GLOBAL, parse_pattern
+from oasis.routing import parse_pattern
 
 COLUMNS = (
     *("model", "weights_sha256", "clip", "T", "H", "W", "timestep", "layer", "head", "pattern"),
@@ -60,6 +60,9 @@ def check_heads(heads: pd.DataFrame) -> None:
         found = heads[name].unique()
         if len(found) > 1:
             raise ValueError(f"column {name!r} holds {found[0]!s} and {found[1]!s}; allowed: one value per file")
+    texts = sorted({parse_pattern(name).text for name in heads["pattern"].unique()})
+    if len(texts) > 1:
+        raise ValueError(f"column 'pattern' has {texts[0]} and {texts[1]} text tokens; allowed: one number per file")
     repeated = heads[heads.duplicated(KEY)]
     if len(repeated):
         raise ValueError(f"{_where(repeated.iloc[0])} is there twice; allowed: once")
@@ -134,7 +137,7 @@ def _divergence(text: str) -> float:
 
 def _pattern(text: str) -> str:
     pattern = parse_pattern(text)
-    _require(pattern.name == text and pattern != GLOBAL)
+    _require(pattern.name == text and pattern.kind != "global")
     return text
 
 
@@ -144,5 +147,5 @@ _FORMS = {
     **dict.fromkeys(("T", "H", "W", "queries"), _Form(_positive, "a whole number of at least 1")),
     **dict.fromkeys(("layer", "head"), _Form(_whole, "a whole number of at least 0")),
     **dict.fromkeys(("kl_mean", "kl_p50", "kl_p95", "kl_rel"), _Form(_divergence, "a finite number of at least 0")),
-    "pattern": _Form(_pattern, "frame, window-AxC[-shift], neighbour-K or sliding-rRxS (global has no rows)"),
+    "pattern": _Form(_pattern, "frame, window-AxC[-shift], neighbour-K or sliding-rRxS, each also +textL (global has no rows)"),
 }

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -20,6 +20,12 @@ _FIELDS: dict[str, set[str]] = {
 }
 
 
+def _check_integers(name: str, values: Any, count: int, *, least: int) -> None:
+    good = isinstance(values, tuple) and len(values) == count
+    if not good or any(type(value) is not int or value < least for value in values):
+        raise ValueError(f"pattern field {name!r} must be {count} whole number(s) of at least {least}, got {values!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pattern:
     """The set of keys that a query at (t, y, x) may attend to.
@@ -27,6 +33,9 @@ class Pattern:
     `global`: every token. `frame`: equal t. `window`: tokens of every frame in the same cell of `size` (rows, columns),
     cells moved by half a cell if `shift`. `neighbour`: |dt| <= `frames`. `sliding`: |dy| <= radius[0] and
     |dx| <= radius[1], every frame. Windows at the border are smaller, never padded.
+
+    `text` tokens of a prompt stand in front of the video's in models that attend to both jointly: every query sees them, and
+    they see everything.
     """
 
     kind: Kind
@@ -34,6 +43,7 @@ class Pattern:
     shift: bool = False
     frames: int | None = None
     radius: tuple[int, int] | None = None
+    text: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -52,6 +62,7 @@ class Pattern:
             _check_integers("radius", self.radius, 2, least=0)
         if self.frames is not None:
             _check_integers("frames", (self.frames,), 1, least=0)
+        _check_integers("text", (self.text,), 1, least=0)
 
     @property
     def shifts(self) -> tuple[int, int]:
@@ -60,7 +71,11 @@ class Pattern:
 
     @property
     def name(self) -> str:
-        """A short name that carries the numbers, such as `window-8x8` or `sliding-r2x2`."""
+        """A short name that carries the numbers, such as `window-8x8`, `sliding-r2x2` or `frame+text226`."""
+        return self._video_name + (f"+text{self.text}" if self.text else "")
+
+    @property
+    def _video_name(self) -> str:
         if self.size is not None:
             return f"window-{self.size[0]}x{self.size[1]}" + ("-shift" if self.shift else "")
         if self.frames is not None:
@@ -79,6 +94,8 @@ class Pattern:
             found["frames"] = self.frames
         if self.shift:
             found["shift"] = True
+        if self.text:
+            found["text"] = self.text
         return found
 
     @classmethod
@@ -86,9 +103,9 @@ class Pattern:
         """Read the form that `to_json` writes; ValueError names the field that does not fit."""
         if not isinstance(data, Mapping) or not isinstance(data.get("kind"), str):
             raise ValueError(f"a pattern must be an object with a 'kind', got {data!r}")
-        unknown = set(data) - {"kind", "size", "shift", "frames", "radius"}
+        unknown = set(data) - {"kind", "size", "shift", "frames", "radius", "text"}
         if unknown:
-            raise ValueError(f"pattern has unknown fields {sorted(unknown)}; allowed: kind, size, shift, frames, radius")
+            raise ValueError(f"pattern has unknown fields {sorted(unknown)}; allowed: kind, size, shift, frames, radius, text")
         values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
         if not isinstance(values.get("shift", False), bool):
             raise ValueError(f"pattern field 'shift' must be true or false, got {values['shift']!r}")
@@ -132,11 +149,19 @@ class RoutingTable:
             unknown = sorted(set(letters) - set(self.patterns))
             if unknown:
                 raise ValueError(f"layer {number} names pattern {unknown[0]!r}; allowed: {', '.join(sorted(self.patterns))}")
+        texts = sorted({pattern.text for pattern in self.patterns.values()})
+        if len(texts) > 1:
+            raise ValueError(f"patterns have {texts[0]} and {texts[1]} text tokens; allowed: one number per table")
 
     @property
     def heads(self) -> int:
         """Heads of each layer."""
         return len(self.layers[0])
+
+    @property
+    def text(self) -> int:
+        """Text tokens in front of the video's, the same for every head."""
+        return next(iter(self.patterns.values())).text
 
     def layer_patterns(self, layer: int) -> tuple[Pattern, ...]:
         """Return the pattern of every head of `layer`, in checkpoint order."""
@@ -208,12 +233,6 @@ class RoutingTable:
         )
 
 
-def _check_integers(name: str, values: Any, count: int, *, least: int) -> None:
-    good = isinstance(values, tuple) and len(values) == count
-    if not good or any(type(value) is not int or value < least for value in values):
-        raise ValueError(f"pattern field {name!r} must be {count} whole number(s) of at least {least}, got {values!r}")
-
-
 def _json_by_line(data: Mapping[str, Any]) -> str:
     lines = []
     for name, value in data.items():
@@ -229,12 +248,15 @@ def _json_by_line(data: Mapping[str, Any]) -> str:
 
 
 def parse_pattern(name: str) -> Pattern:
-    """Return the pattern that a name such as `global`, `window-8x8-shift`, `neighbour-1` or `sliding-r2x2` stands for."""
+    """Return the pattern that a name such as `global`, `window-8x8-shift`, `sliding-r2x2` or `frame+text226` stands for."""
+    video, joint, text = name.partition("+text")
     for expression, build in _NAMES.items():
-        match = re.fullmatch(expression, name)
-        if match:
-            return build(match)
-    raise ValueError(f"pattern {name!r} is unknown; allowed: global, frame, window-AxC[-shift], neighbour-K, sliding-rRxS")
+        match = re.fullmatch(expression, video)
+        if match and (not joint or re.fullmatch("[1-9][0-9]*", text)):
+            return replace(build(match), text=int(text or 0))
+    raise ValueError(
+        f"pattern {name!r} is unknown; allowed: global, frame, window-AxC[-shift], neighbour-K, sliding-rRxS, each also +textL"
+    )
 
 
 _NAMES: dict[str, Callable[[re.Match[str]], Pattern]] = {

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import get_args
 
@@ -51,7 +51,7 @@ class Choices:
         # Rounding may leave a KL a hair below zero; it must not look better than global.
         loss = np.concatenate([np.zeros_like(mean[..., :1]), mean.clip(min=0)], axis=-1)
         grid = Grid(*(int(heads[axis].iloc[0]) for axis in ("T", "H", "W")))
-        patterns = (GLOBAL, *local)
+        patterns = (replace(GLOBAL, text=local[0].text), *local)
         return cls(patterns=patterns, pairs=np.array([attended_pairs(p, grid) for p in patterns], np.int64), loss=loss)
 
     @property
@@ -64,8 +64,8 @@ class Choices:
         return math.floor(Fraction(str(ratio)) * int(self.cost[0]) * self.loss[..., 0].size)
 
     def index(self, name: str) -> int:
-        """Return the number of the pattern of this name, or of this kind if only one pattern is of it."""
-        named = [i for i, p in enumerate(self.patterns) if p.name == name]
+        """Return the number of the pattern of this name, its text perhaps left out, or of this kind if only one is of it."""
+        named = [i for i, p in enumerate(self.patterns) if name in (p.name, replace(p, text=0).name)]
         found = named or [i for i, p in enumerate(self.patterns) if p.kind == name]
         if len(found) != 1:
             problem = "stands for several patterns" if found else "is not in the head statistics"

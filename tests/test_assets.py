@@ -92,7 +92,7 @@ def test_float32_statistics_of_trained_layers_equal_float64_matrices(tiny: Loade
     """The probe's float32 path on real activations, against explicit matrices of the same queries and keys in float64."""
     frames = as_tensor(builtin.make("chelsea-zoom", frames=9).lq)[:, :, :24, :40]
     patterns = (FRAME, window(8, 8))
-    rows = probe.probe(tiny, [("clip", frames)], patterns).heads.set_index(["layer", "head", "pattern"])
+    rows = probe.probe(probe.Own(tiny), [("clip", frames)], patterns).heads.set_index(["layer", "head", "pattern"])
     layers: dict[int, tuple[torch.Tensor, ...]] = {}
     lq = probe.as_input(tiny.model, frames)
     with torch.inference_mode():

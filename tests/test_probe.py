@@ -64,7 +64,7 @@ def test_every_statistic_equals_the_explicit_matrix_in_float64(loaded: Loaded) -
     layers = {}
     lq = probe.as_input(loaded.model, clip())
     loaded.model.latents(lq, probe=lambda layer, *qkv: layers.__setitem__(layer, qkv))
-    rows = probe.probe(loaded, [("clip", clip())], PATTERNS).heads.set_index(["layer", "head", "pattern"])
+    rows = probe.probe(probe.Own(loaded), [("clip", clip())], PATTERNS).heads.set_index(["layer", "head", "pattern"])
     grid = probe.token_grid(loaded.model, lq)
     assert (grid.t, grid.h, grid.w) == (3, 5, 7)
     for layer, qkv in layers.items():
@@ -76,7 +76,7 @@ def test_every_statistic_equals_the_explicit_matrix_in_float64(loaded: Loaded) -
 
 
 def test_rows_are_complete_and_relative_to_a_uniform_head(loaded: Loaded) -> None:
-    found = probe.probe(loaded, [("a", clip()), ("b", clip())], PATTERNS)
+    found = probe.probe(probe.Own(loaded), [("a", clip()), ("b", clip())], PATTERNS)
     check_heads(found.heads)
     assert len(found.heads) == 2 * 2 * 4 * len(PATTERNS)
     grid = Grid(3, 5, 7)
@@ -92,7 +92,7 @@ def test_uniform_attention_scores_one_relative_to_itself(loaded: Loaded) -> None
     for block in loaded.model.dit.blocks:
         block.self_attention.query.weight.zero_()
         block.self_attention.query.bias.zero_()
-    rows = probe.probe(loaded, [("clip", clip())], PATTERNS).heads
+    rows = probe.probe(probe.Own(loaded), [("clip", clip())], PATTERNS).heads
     np.testing.assert_allclose(rows["kl_rel"], 1, atol=1e-9)
     np.testing.assert_allclose(rows["entropy_mean"], np.log(3 * 5 * 7), atol=1e-9)
 
@@ -113,24 +113,33 @@ def test_a_layer_that_did_not_fire_exactly_once_is_noticed(fired: list[int]) -> 
         recorder.finish()
 
 
+def test_other_heads_or_tokens_are_noticed() -> None:
+    recorder = probe.HeadProbe(Grid(1, 2, 2), PATTERNS, ((0, 1),), text=3)
+    for heads, tokens in ((1, 7), (2, 4)):
+        with pytest.raises(
+            ValueError, match=rf"layer 0 attends with \(heads, tokens\) \({heads}, {tokens}\); expected \(2, 7\)"
+        ):
+            recorder(0, *torch.zeros(3, 1, heads, tokens, 5))
+
+
 def test_nan_is_refused_with_the_layer(loaded: Loaded) -> None:
     loaded.model.dit.blocks[1].self_attention.value.bias[3] = torch.nan
     with pytest.raises(ValueError, match="layer 1: the value holds NaN"):
-        probe.probe(loaded, [("clip", clip())], PATTERNS)
+        probe.probe(probe.Own(loaded), [("clip", clip())], PATTERNS)
 
 
 def test_a_routed_model_is_refused(loaded: Loaded) -> None:
     table = RoutingTable(model="small", weights_sha256="0" * 64, patterns={"F": FRAME}, layers=("FFFF", "FFFF"))
     loaded.model.dit.route(table)
     with pytest.raises(ValueError, match="only a dense model"):
-        probe.probe(loaded, [("clip", clip())], PATTERNS)
+        probe.probe(probe.Own(loaded), [("clip", clip())], PATTERNS)
 
 
 def test_attention_rows_are_the_rows_of_the_matrix(loaded: Loaded) -> None:
     layers = {}
     lq = probe.as_input(loaded.model, clip())
     loaded.model.latents(lq, probe=lambda layer, *qkv: layers.__setitem__(layer, qkv))
-    rows = probe.attention_rows(loaded.model, clip(), [(1, 2), (0, 3)], (1, 4, 6))
+    rows = probe.attention_rows(probe.Own(loaded), clip(), [(1, 2), (0, 3)], (1, 4, 6))
     for row, (layer, head) in zip(rows, [(1, 2), (0, 3)], strict=True):
         query, key, _ = layers[layer]
         whole = (query[0, head] @ key[0, head].T / 12**0.5).softmax(-1).view(3, 5, 7, 3, 5, 7)

@@ -36,11 +36,18 @@ def attend(
     *,
     backend: str = "folded",
 ) -> Float[Tensor, "b heads n d"]:
-    """Return attention with one pattern per head, scaled by 1/sqrt(d); the backend asked for runs or raises."""
+    """Return attention with one pattern per head, scaled by 1/sqrt(d); the backend asked for runs or raises.
+
+    n counts the patterns' text tokens, which come first, and the grid's.
+    """
     if backend not in BACKENDS:
         raise ValueError(f"attention backend {backend!r} is unknown; allowed: {', '.join(BACKENDS)}")
     if q.shape[1] != len(patterns):
         raise ValueError(f"attention has {q.shape[1]} heads but {len(patterns)} patterns; one per head is needed")
-    if q.shape[2] != grid.tokens:
-        raise ValueError(f"attention has {q.shape[2]} tokens but the grid {grid} has {grid.tokens}")
+    texts = sorted({pattern.text for pattern in patterns})
+    if len(texts) > 1:
+        raise ValueError(f"patterns have {texts[0]} and {texts[1]} text tokens; allowed: one number for all heads")
+    if q.shape[2] != texts[0] + grid.tokens:
+        beside = f" beside {texts[0]} text tokens" if texts[0] else ""
+        raise ValueError(f"attention has {q.shape[2]} tokens but the grid {grid} has {grid.tokens}{beside}")
     return BACKENDS[backend](q, k, v, patterns, grid)

@@ -27,8 +27,10 @@ def flex(
     """Return routed attention, one pattern per head, from one compiled kernel.
 
     The first call with a new shape compiles for up to a minute. ValueError where FlexAttention cannot run: gradients or
-    float64 on the CPU, or no C++ compiler there.
+    float64 on the CPU, or no C++ compiler there; and for patterns with text tokens.
     """
+    if any(pattern.text for pattern in patterns):
+        raise ValueError("attention backend 'flex' takes no patterns with text tokens; use 'folded'")
     if q.device.type == "cpu":
         if q.dtype == torch.float64:
             raise ValueError("attention backend 'flex' takes no float64 on the CPU; allowed: float32, bfloat16, float16")

@@ -52,8 +52,22 @@ def fold(inner: Inner, q: Tensor, k: Tensor, v: Tensor, pattern: Pattern, grid: 
     """Apply `inner` to every set of queries that share their keys, and put its results back in token order.
 
     Cells go into the batch. A pattern that slides over frames or rows takes one call per frame or row, with a slice of
-    the keys; one that slides over columns adds a mask over columns, so that memory stays linear in tokens.
+    the keys; one that slides over columns adds a mask over columns, so that memory stays linear in tokens. Text keys join
+    those of every cell, and text queries take one call with all keys.
     """
+    if pattern.text:
+        text = slice(pattern.text)
+        dense = inner(q[:, :, text], k, v, None)
+        joined = (k[:, :, text], v[:, :, text])
+        q, k, v = (x[:, :, pattern.text :] for x in (q, k, v))
+        video = _fold(inner, q, k, v, joined, pattern, grid)
+        return tuple(torch.cat(parts, dim=2) for parts in zip(dense, video, strict=True))
+    return _fold(inner, q, k, v, None, pattern, grid)
+
+
+def _fold(
+    inner: Inner, q: Tensor, k: Tensor, v: Tensor, text: tuple[Tensor, Tensor] | None, pattern: Pattern, grid: Grid
+) -> tuple[Tensor, ...]:
     along_t, along_h, along_w = axes(pattern, grid)
     q, k, v = (rearrange(x, "b heads (t h w) d -> b heads t h w d", t=grid.t, h=grid.h) for x in (q, k, v))
     columns = _columns(along_w, q.device) if along_w.reach else None
@@ -61,14 +75,22 @@ def fold(inner: Inner, q: Tensor, k: Tensor, v: Tensor, pattern: Pattern, grid: 
     for t in _spans(along_t):
         rows = []
         for h in _spans(along_h):
-            cells = [_cells(inner, q, k, v, t, h, w, columns) for w in _whole_or_spans(along_w)]
+            cells = [_cells(inner, q, k, v, text, t, h, w, columns) for w in _whole_or_spans(along_w)]
             rows.append(_join(cells, dim=4))
         frames.append(_join(rows, dim=3))
     return tuple(rearrange(x, "b heads t h w d -> b heads (t h w) d") for x in _join(frames, dim=2))
 
 
 def _cells(
-    inner: Inner, q: Tensor, k: Tensor, v: Tensor, t: Span, h: Span, w: Span, columns: Bool[Tensor, "w w"] | None
+    inner: Inner,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    text: tuple[Tensor, Tensor] | None,
+    t: Span,
+    h: Span,
+    w: Span,
+    columns: Bool[Tensor, "w w"] | None,
 ) -> tuple[Tensor, ...]:
     cut = "b heads (i t) (j h) (k w) d -> (b i j k) heads (t h w) d"
     cells = {"i": t.cells, "j": h.cells, "k": w.cells}
@@ -79,6 +101,10 @@ def _cells(
     if columns is not None:
         above = keys.shape[2] // columns.shape[1]
         mask = repeat(columns, "q k -> (rows q) (above k)", rows=sizes["t"] * sizes["h"], above=above)
+    if text is not None:
+        everywhere = (repeat(x, "b heads l d -> (b i j k) heads l d", **cells) for x in text)
+        keys, values = (torch.cat(pair, dim=2) for pair in zip(everywhere, (keys, values), strict=True))
+        mask = None if mask is None else F.pad(mask, (text[0].shape[2], 0), value=True)
     found = inner(rearrange(queries, cut, **cells), keys, values, mask)
     back = "(b i j k) heads (t h w) d -> b heads (i t) (j h) (k w) d"
     return tuple(rearrange(x, back, **cells, **sizes) for x in found)

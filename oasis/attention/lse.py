@@ -105,7 +105,10 @@ def pattern_lse(
     pattern: Pattern,
     grid: Grid,
 ) -> Attended:
-    """Return the attention of all heads under one pattern, and the log-sum-exps over each query's key set."""
+    """Return the attention of all heads under one pattern, and the log-sum-exps over each query's key set.
+
+    n counts the pattern's text tokens, which come first, and the grid's.
+    """
 
     def inner(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         out, lse = attention_lse(q, k, v, mask)

@@ -1,8 +1,10 @@
 """The specification of routed attention: one dense mask per head. For tests and small grids."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -11,7 +13,13 @@ from oasis.routing import Pattern
 
 
 def pattern_mask(pattern: Pattern, grid: Grid, device: torch.device | str = "cpu") -> Bool[Tensor, "n n"]:
-    """Return which keys (columns) each query (row) may attend to, by comparing the tokens' coordinates."""
+    """Return which keys (columns) each query (row) may attend to, by comparing the tokens' coordinates.
+
+    Text tokens come first; n is the number of text and video tokens.
+    """
+    if pattern.text:
+        video = pattern_mask(replace(pattern, text=0), grid, device)
+        return F.pad(video, (pattern.text, 0, pattern.text, 0), value=True)
     token = torch.arange(grid.tokens, device=device)
     frame = token // grid.frame
     row = token % grid.frame // grid.w

@@ -46,8 +46,10 @@ def varlen(
     """Return routed attention, one pattern per head; all heads but global ones from one launch.
 
     ValueError on other devices than CUDA, in other dtypes than bfloat16 and float16, for heads whose width is no multiple of
-    8, and for patterns that slide.
+    8, and for patterns that slide or hold text tokens.
     """
+    if any(pattern.text for pattern in patterns):
+        raise ValueError("attention backend 'varlen' takes no patterns with text tokens; use 'folded'")
     if not q.is_cuda or q.dtype not in (torch.bfloat16, torch.float16):
         dtype = str(q.dtype).removeprefix("torch.")
         raise ValueError(

@@ -229,6 +229,6 @@ def _probe(request: Request, loaded: Loaded, taken: Sequence[Clip], path: Path) 
     """Write the statistics of the same heads on the same clips."""
     one_thread()
     patterns = [parse_pattern(name) for name in request.patterns]
-    found = probe.probe(loaded, [(clip.name, clip.lq) for clip in taken], patterns)
+    found = probe.probe(probe.Own(loaded), [(clip.name, clip.lq) for clip in taken], patterns)
     with files.replacing(path) as temporary:
         found.heads.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")

@@ -23,7 +23,10 @@ def add(commands: "Commands") -> None:
     """Add the subcommands about heads."""
     profile = command(commands, "profile", _profile, "measure every attention head and write a routing table, plots and a page")
     profile.add_argument(
-        "--model", default="tiny", help="tiny, tiny-routed, a folder, random-tiny, random-wan-1.3b or random-wan-1.3b-fast"
+        "--model",
+        default="tiny",
+        help="tiny, tiny-routed, a folder, random-tiny, random-wan-1.3b, random-wan-1.3b-fast,"
+        " or diffusers:PATH, the folder of a Wan or CogVideoX pipeline",
     )
     profile.add_argument(
         "--data", default="builtin", help="builtin[-train|-test], a video, a folder of PNG, or a folder of clips"
@@ -34,10 +37,19 @@ def add(commands: "Commands") -> None:
     profile.add_argument("--patterns", metavar="LIST", help="patterns to measure, comma-separated (frame,window-8x8)")
     profile.add_argument("--frames", type=int, default=17, help="frames of each clip, at most (%(default)s)")
     profile.add_argument(
-        "--crop", metavar="HxW", default="48x80", help="LQ pixels of each clip, cut from the middle (%(default)s)"
+        "--crop",
+        metavar="HxW",
+        help="pixels of each clip that the model reads, cut from the middle (48x80; 192x320 for diffusers)",
     )
     profile.add_argument("--out", type=Path, help="folder to write (runs/profile-MODEL)")
     add_compute(profile)
+    theirs = profile.add_argument_group("for diffusers:PATH")
+    theirs.add_argument("--timestep", type=float, metavar="T", help="what the transformer is told (500)")
+    theirs.add_argument("--clean", action="store_true", default=None, help="latents without noise, as one-step upscalers read")
+    theirs.add_argument(
+        "--prompt-embeds", type=Path, metavar="FILE", help=".safetensors; by default the empty prompt, or zeros"
+    )
+    theirs.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="of the transformer (float32)")
 
     route = command(commands, "route", _route, "decide again from heads.csv")
     route.add_argument("heads_csv", metavar="HEADS_CSV", type=Path)
@@ -57,8 +69,12 @@ def add(commands: "Commands") -> None:
 
 def _profile(args: argparse.Namespace) -> None:
     from oasis import profiling
+    from oasis.adapters import PREFIX, Asked
 
-    height, width = sizes("--crop", args.crop, 2)
+    theirs = args.model.startswith(PREFIX)
+    height, width = sizes("--crop", args.crop or ("192x320" if theirs else "48x80"), 2)
+    asked = {name: getattr(args, name) for name in ("timestep", "clean", "prompt_embeds", "dtype")}
+    asked = {name: value for name, value in asked.items() if value is not None}
     request = profiling.Request(
         model=args.model,
         data=args.data,
@@ -68,9 +84,10 @@ def _profile(args: argparse.Namespace) -> None:
         crop=(height, width),
         backend=args.backend,
         device=device(args.device),
+        diffusers=Asked(**asked) if asked else None,
         command=f"oasis profile {shlex.join(_spoken(args))}".strip(),
     )
-    out = args.out or Path("runs") / f"profile-{Path(args.model).name}"
+    out = args.out or Path("runs") / f"profile-{Path(args.model.removeprefix(PREFIX)).name}"
     check_kind(out, folder=True)
     table = profiling.profile(request, out)
     _print_table(table)
@@ -123,4 +140,5 @@ def _print_table(table: "RoutingTable") -> None:
 def _spoken(args: argparse.Namespace) -> list[str]:
     """Return the options of a command as a user would type them."""
     given = {name: value for name, value in vars(args).items() if name != "run" and value is not None}
-    return [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    spoken = {name: [] if value is True else [str(value)] for name, value in given.items()}
+    return [word for name, values in spoken.items() for word in (f"--{name.replace('_', '-')}", *values)]

@@ -42,7 +42,10 @@ def executed_pairs(pattern: Pattern, grid: Grid, backend: Backend, tile: Tile = 
     """
     match backend:
         case "masked":
-            return padded_pairs(Rectangle(grid.tokens, grid.tokens), tile)
+            tokens = pattern.text + grid.tokens
+            return padded_pairs(Rectangle(tokens, tokens), tile)
+        case "varlen" if pattern.text:
+            raise ValueError("attention backend 'varlen' takes no patterns with text tokens; use 'folded'")
         case "folded" | "varlen":
             return sum(padded_pairs(call, tile) * count for call, count in folded_calls(pattern, grid).items())
         case "flex":
@@ -62,7 +65,10 @@ def folded_calls(pattern: Pattern, grid: Grid) -> Counter[Rectangle]:
     for t, frames in _folds(along_t).items():
         for h, rows in _folds(along_h).items():
             for w, columns in (_whole(along_w) if along_w.reach else _folds(along_w)).items():
-                calls[Rectangle(t.queries * h.queries * w.queries, t.keys * h.keys * w.keys)] += frames * rows * columns
+                keys = pattern.text + t.keys * h.keys * w.keys
+                calls[Rectangle(t.queries * h.queries * w.queries, keys)] += frames * rows * columns
+    if pattern.text:
+        calls[Rectangle(pattern.text, pattern.text + grid.tokens)] += 1
     return calls
 
 
@@ -72,7 +78,10 @@ def flex_blocks(pattern: Pattern, grid: Grid) -> int:
 
     The queries of a block are at most some runs, each inside one row of one frame. A run sees the same frames and rows as
     its first query, and of their columns all from the first that its first query sees to the last that its last query sees.
+    ValueError for patterns with text tokens, which `flex` does not take.
     """
+    if pattern.text:
+        raise ValueError("attention backend 'flex' takes no patterns with text tokens; use 'folded'")
     first, last = zip(*(_seen(axis) for axis in axes(pattern, grid)), strict=True)
     found = 0
     for start in range(0, grid.tokens, BLOCK):

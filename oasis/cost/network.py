@@ -83,4 +83,6 @@ def _patterns(config: OasisConfig, table: RoutingTable | None) -> tuple[tuple[Pa
             f"the routing table has {len(table.layers)} layers of {table.heads} heads, "
             f"{config.name} {dit.layers} of {dit.heads}"
         )
+    if table.text:
+        raise ValueError(f"the routing table has {table.text} text tokens; {config.name} attends to the video alone")
     return tuple(table.layer_patterns(layer) for layer in range(dit.layers))

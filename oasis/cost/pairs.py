@@ -1,6 +1,8 @@
 """What attention costs: attended pairs and FLOPs of patterns and tables, counted from shapes; no tensors."""
 
+import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -30,7 +32,7 @@ class Axis(NamedTuple):
 
 
 def axes(pattern: Pattern, grid: Grid) -> tuple[Axis, Axis, Axis]:
-    """Return the pattern as one rule for frames, rows and columns: a key is seen where all three rules allow it."""
+    """Return the pattern as one rule for frames, rows and columns: a video key is seen where all three rules allow it."""
     frames, rows, columns = (Axis(length, size=length) for length in (grid.t, grid.h, grid.w))
     match pattern:
         case Pattern(kind="global"):
@@ -47,8 +49,9 @@ def axes(pattern: Pattern, grid: Grid) -> tuple[Axis, Axis, Axis]:
 
 
 def attended_pairs(pattern: Pattern, grid: Grid) -> int:
-    """Return the number of (query, key) pairs that the pattern allows, ragged borders included."""
-    return math.prod(sum(axis.keys) for axis in axes(pattern, grid))
+    """Return the number of (query, key) pairs that the pattern allows, ragged borders and text tokens included."""
+    video = math.prod(sum(axis.keys) for axis in axes(pattern, grid))
+    return video + pattern.text * (2 * grid.tokens + pattern.text)
 
 
 def attention_flops(pattern: Pattern, grid: Grid, d: int) -> int:
@@ -58,11 +61,21 @@ def attention_flops(pattern: Pattern, grid: Grid, d: int) -> int:
 
 def keys_mean(pattern: Pattern, grid: Grid) -> float:
     """Return the number of keys that a query sees, averaged over queries."""
-    return attended_pairs(pattern, grid) / grid.tokens
+    return attended_pairs(pattern, grid) / (grid.tokens + pattern.text)
 
 
 def uniform_kl(pattern: Pattern, grid: Grid) -> float:
-    """Return the mean over queries of log(N / |S_i|), nats: the KL divergence of a head that looks everywhere equally."""
+    """Return the mean over queries of log(N / |S_i|), nats: the KL divergence of a head that looks everywhere equally.
+
+    Text tokens count in N and in every S_i; the mean is over the video queries, because text queries lose nothing.
+    """
+    if pattern.text:
+        counts = itertools.product(*(Counter(axis.keys).items() for axis in axes(pattern, grid)))
+        logs = (
+            math.prod(queries) * math.log((grid.tokens + pattern.text) / (math.prod(keys) + pattern.text))
+            for keys, queries in (zip(*of_axes, strict=True) for of_axes in counts)
+        )
+        return math.fsum(logs) / grid.tokens
     return math.fsum(
         math.fsum(math.log(axis.length / keys) for keys in axis.keys) / axis.length for axis in axes(pattern, grid)
     )
@@ -81,5 +94,5 @@ def routing_flops(table: RoutingTable, grid: Grid, d: int) -> int:
 
 def routing_ratio(table: RoutingTable, grid: Grid) -> float:
     """Return the routed network's self-attention FLOPs as a share of the dense network's, in (0, 1]."""
-    dense = 4 * grid.tokens**2 * table.heads * len(table.layers)
+    dense = 4 * (grid.tokens + table.text) ** 2 * table.heads * len(table.layers)
     return routing_flops(table, grid, d=1) / dense

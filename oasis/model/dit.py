@@ -167,6 +167,8 @@ class DiT(nn.Module):
                 f"the routing table has {len(table.layers)} layers of {table.heads} heads, "
                 f"the model {self.config.layers} of {self.config.heads}"
             )
+        if table.text:
+            raise ValueError(f"the routing table has {table.text} text tokens; the model's self-attention sees the video alone")
         letters = sorted(table.patterns)
         patterns, head_order = [], []
         for layer, block in enumerate(self.blocks):

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from oasis import files
 from oasis.cost import routing_ratio, uniform_kl
 from oasis.report import looks, plots
-from oasis.report.run import FILES, Run, grid_of, head_means, read_run
+from oasis.report.run import Run, grid_of, head_means, read_run, text_means
 from oasis.routing import parse_pattern
 
 UNTRAINED_WEIGHTS = "UNTRAINED WEIGHTS: these numbers say nothing about a trained model"
@@ -74,6 +74,17 @@ def draw(run: Run) -> Iterator[Picture]:
         "Is low KL more than low entropy? Heads of equal entropy can lie inside a pattern or outside it. A head that looks at"
         " all tokens alike would lie where the dashed and the dotted line cross (left).",
     )
+    if run.text is not None:
+        means = text_means(run.text)
+        low, high = means["mean"].min(), means["mean"].max()
+        tokens = run.table.text
+        yield Picture(
+            "text-mass",
+            plots.text_mass(run.text, tokens / (tokens + grid_of(run.heads).tokens)),
+            f"Points and a line of attention mass on text by layer: layer means from {low:.3f} to {high:.3f}.",
+            f"How much of a video query's attention goes to the {tokens} text tokens, which every pattern keeps. The red line"
+            " is a head that looks at all tokens alike.",
+        )
     chosen = _typical(run)
     listed = "; ".join(f"{label}: layer {layer}, head {head}" for label, (layer, head) in chosen.items())
     yield Picture(
@@ -121,7 +132,8 @@ def _html(folder: Path, run: Run, pictures: list[Picture]) -> str:
         spread=_clip_rows(run.heads),
         deviations=_deviations(run.heads).groupby("pattern").median().to_dict(),
         provenance=[*_flat(run.record), *_flat({"routing rule": run.table.rule, "routing made with": run.table.made_with})],
-        hashes=[(name, files.sha256(folder / name)) for name in FILES],
+        hashes=[(name, files.sha256(folder / name)) for name in run.files],
+        text=None if run.text is None else text_means(run.text).to_dict("records"),
     )
 
 

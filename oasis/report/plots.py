@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from oasis.cost import uniform_kl
-from oasis.report.run import grid_of, head_means
+from oasis.report.run import grid_of, head_means, text_means
 from oasis.routing import RoutingTable, parse_pattern
 
 WIDTH = 9.6  # inches, of every figure: equal text on a page that scales them to its own width
@@ -179,6 +179,27 @@ def offset_profile(profiles: pd.DataFrame, chosen: Mapping[str, tuple[int, int]]
     axes.set(xlabel="frame offset dt = frame of key - frame of query (latent frames)", ylabel="mean attention mass")
     axes.set_title(f"Attention mass by frame offset, mean over {_counted(profiles['clip'].nunique(), 'clip')}")
     axes.set(xlim=(0.5 - frames, frames - 0.5), ylim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    figure.legend(loc="outside right upper", frameon=False)
+    sns.despine(fig=figure)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def text_mass(text: pd.DataFrame, uniform: float) -> Figure:
+    """Return the attention mass that goes to text by layer: a point per head, their mean, and a uniform head's.
+
+    `text` has the rows of text.csv; points are means over clips.
+    """
+    heads = text.groupby(["layer", "head"], as_index=False)["text_mass"].mean()
+    means = text_means(text)
+    figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(heads["layer"], heads["text_mass"], "o", color="0.6", markersize=4, label="a head")
+    axes.plot(means["layer"], means["mean"], "-D", color="tab:blue", markersize=5, label="mean over heads")
+    axes.axhline(uniform, color="tab:red", linestyle="--", linewidth=1, label=f"uniform head ({uniform:.3f})")
+    axes.set(xlabel="layer", ylabel="mean attention mass on text", ylim=(0, None))
+    axes.set_title(f"Attention mass on text, mean over {_counted(text['clip'].nunique(), 'clip')}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure.legend(loc="outside right upper", frameon=False)
     sns.despine(fig=figure)

@@ -17,20 +17,32 @@ from oasis.heads import read_heads
 from oasis.routing import RoutingTable, parse_pattern
 
 PROFILES = {"clip": str, "layer": int, "head": int, "dt": int, "mass": float}
+TEXT = {"clip": str, "layer": int, "head": int, "text_mass": float}
 MEANS = ("kl_mean", "kl_rel", "mass_mean", "out_err", "entropy_mean", "dist_t", "dist_xy")
 Looks = Mapping[str, NDArray[Any]]
 FILES = ("heads.csv", "routing.json", "profiles.csv", "looks.npz", "run.json")
+TEXT_FILE = "text.csv"
+"""A sixth file, of models whose self-attention sees text beside the video."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One profiled run: head statistics, frame-offset profiles, the routing, attention maps, and the record of how."""
+    """One profiled run: head statistics, frame-offset profiles, the routing, attention maps, and the record of how.
+
+    `text`: attention mass on text keys, None where the self-attention sees the video alone.
+    """
 
     heads: pd.DataFrame
     profiles: pd.DataFrame
     table: RoutingTable
     looks: Looks
     record: Mapping[str, Any]
+    text: pd.DataFrame | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of its files."""
+        return FILES if self.text is None else (*FILES, TEXT_FILE)
 
 
 def read_run(folder: Path) -> Run:
@@ -54,18 +66,25 @@ def read_run(folder: Path) -> Run:
     weights = heads["weights_sha256"].iloc[0]
     if weights != table.weights_sha256:
         raise ValueError(f"{folder}: routing.json belongs to weights {table.weights_sha256}, heads.csv to {weights}")
-    profiles = _read_profiles(folder / "profiles.csv")
+    profiles = _read_table(folder / "profiles.csv", PROFILES)
     looks = _read_looks(folder / "looks.npz")
     known = set(zip(profiles["layer"], profiles["head"], strict=True))
     for layer, head in looks["heads"].tolist():
         if (layer, head) not in known:
             raise ValueError(f"{folder}: layer {layer}, head {head} is not in profiles.csv, but in looks.npz")
-    return Run(heads=heads, profiles=profiles, table=table, looks=looks, record=_read_record(folder / "run.json"))
+    text = _read_text(folder / TEXT_FILE, heads) if table.text else None
+    return Run(heads=heads, profiles=profiles, table=table, looks=looks, record=_read_record(folder / "run.json"), text=text)
 
 
 def head_means(heads: pd.DataFrame) -> pd.DataFrame:
     """Return the mean over clips of each statistic, one row per (layer, head, pattern), sorted."""
     return heads.groupby(["layer", "head", "pattern"], as_index=False)[list(MEANS)].mean()
+
+
+def text_means(text: pd.DataFrame) -> pd.DataFrame:
+    """Return the text mass of each layer (layer, mean, least, most), over its heads; each head is a mean over clips."""
+    heads = text.groupby(["layer", "head"], as_index=False)["text_mass"].mean()
+    return heads.groupby("layer", as_index=False)["text_mass"].agg(mean="mean", least="min", most="max")
 
 
 def grid_of(heads: pd.DataFrame) -> Grid:
@@ -74,14 +93,29 @@ def grid_of(heads: pd.DataFrame) -> Grid:
     return Grid(int(first["T"]), int(first["H"]), int(first["W"]))
 
 
-def _read_profiles(path: Path) -> pd.DataFrame:
+def _read_table(path: Path, columns: Mapping[str, type]) -> pd.DataFrame:
     try:
         # A clip may be called "NA": no text stands for a missing value.
-        rows = pd.read_csv(path, dtype=PROFILES, keep_default_na=False)
+        rows = pd.read_csv(path, dtype=dict(columns), keep_default_na=False)
     except (ValueError, OSError) as error:
-        raise ValueError(f"{path}: not a table of profiles ({error})") from error
-    if list(rows.columns) != list(PROFILES) or rows.empty:
-        raise ValueError(f"{path}: needs rows with the columns {', '.join(PROFILES)}, got {', '.join(rows.columns)}")
+        raise ValueError(f"{path}: not a table of {path.stem} ({error})") from error
+    if list(rows.columns) != list(columns) or rows.empty:
+        raise ValueError(f"{path}: needs rows with the columns {', '.join(columns)}, got {', '.join(rows.columns)}")
+    return rows
+
+
+def _read_text(path: Path, heads: pd.DataFrame) -> pd.DataFrame:
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file, but the patterns of heads.csv have text tokens")
+    rows = _read_table(path, TEXT)
+    key = ["clip", "layer", "head"]
+    wanted = heads[key].drop_duplicates().sort_values(key).to_numpy().tolist()
+    if rows[key].sort_values(key).to_numpy().tolist() != wanted:
+        raise ValueError(
+            f"{path}: must have every clip, layer and head of heads.csv once ({len(wanted)} rows, got {len(rows)})"
+        )
+    if not rows["text_mass"].between(0, 1).all():
+        raise ValueError(f"{path}: column 'text_mass' must lie between 0 and 1")
     return rows
 
 

@@ -185,7 +185,7 @@ def _probed(
     try:
         names = condition.clips or builtin.names("train")
         taken = ((name, _taken(name, clean(name), condition)) for name in names)
-        return probe.probe(loaded, taken, [parse_pattern(pattern) for pattern in patterns]).heads
+        return probe.probe(probe.Own(loaded), taken, [parse_pattern(pattern) for pattern in patterns]).heads
     finally:
         model.config = own
 

@@ -15,7 +15,6 @@ from PIL import Image
 from torch import Tensor
 
 from oasis import files, probe
-from oasis.model.oasis import Oasis
 from oasis.report.chapters import Chapter, Finding, Picture, Table, write_chapter
 from oasis.report.looks import peak
 from oasis.report.plots import STYLE, WIDTH
@@ -28,11 +27,12 @@ STRIP, EDGE = 8, 3
 """Rows of pixels of the strip of frames, and of the frame around a panel."""
 
 
-def write(model: Oasis, run: Run, frames: UInt8[Tensor, "t 3 h w"], folder: Path, record: Mapping[str, Any]) -> Path:
+def write(subject: probe.Subject, run: Run, frames: UInt8[Tensor, "t 3 h w"], folder: Path, record: Mapping[str, Any]) -> Path:
     """Write the chapter into `folder` and return it; `frames` is the clip that the profiled run looked at, cut as there."""
-    query = tuple(int(place) for place in run.looks["query"])
+    t, y, x = (int(place) for place in run.looks["query"])
+    query = (t, y, x)
     heads = [(layer, head) for layer in range(len(run.table.layers)) for head in range(run.table.heads)]
-    attention = probe.attention_rows(model, frames, heads, query)  # type: ignore[arg-type]
+    attention = probe.attention_rows(subject, frames, heads, query)
     rows = mass(attention, heads, query, run.table)
     folder.mkdir(parents=True, exist_ok=True)
     with files.replacing(folder / "mass.csv") as whole:

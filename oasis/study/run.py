@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import oasis
-from oasis import files, profiling, stability
+from oasis import files, probe, profiling, stability
 from oasis.causality import executed, frontier, harm, measured
 from oasis.causality.clips import Cut
 from oasis.data import clips
@@ -103,8 +103,9 @@ def _gallery(request: Request, work: Path, record: Mapping[str, Any]) -> None:
     profiling.profile(asked, work / "profile")
     profiled = read_run(work / "profile")
     looked = next(clip for clip in clips.load("builtin-train") if clip.name == profiled.looks["clip"].item())
-    model = load_model(request.model).model.to(request.device)
-    gallery.write(model, profiled, profiling.centre(looked.lq, asked), work / "gallery", record)
+    loaded = load_model(request.model)
+    loaded.model.to(request.device)
+    gallery.write(probe.Own(loaded), profiled, profiling.centre(looked.lq, asked), work / "gallery", record)
 
 
 def _stability(request: Request, work: Path) -> None:

@@ -104,6 +104,13 @@ def test_it_runs_nowhere_but_on_cuda_in_16_bits() -> None:
         attend(*draw_qkv(grid, 2), [GLOBAL, FRAME], grid, backend="varlen")
 
 
+def test_text_tokens_are_refused() -> None:
+    grid = Grid(1, 2, 2)
+    qkv = (torch.zeros(1, 2, 7, 8, dtype=torch.bfloat16),) * 3
+    with pytest.raises(ValueError, match="no patterns with text tokens; use 'folded'"):
+        attend(*qkv, [Pattern(kind="global", text=3), Pattern(kind="frame", text=3)], grid, backend="varlen")
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

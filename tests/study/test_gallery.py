@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from little import checkpoint, moving
 
-from oasis import profiling, video
+from oasis import probe, profiling, video
 from oasis.model import load_model
 from oasis.report.chapters import read_chapter
 from oasis.report.run import read_run
@@ -42,7 +42,7 @@ def test_the_chapter_shows_every_head_of_a_profiled_run(tmp_path):
     profiling.profile(profiling.Request(model=str(model), data=str(tmp_path / "a.mkv"), frames=5), tmp_path / "profile")
     run = read_run(tmp_path / "profile")
     frames = video.read(tmp_path / "a.mkv").frames
-    gallery.write(load_model(str(model)).model, run, frames, tmp_path / "gallery", {"seed": 0})
+    gallery.write(probe.Own(load_model(str(model))), run, frames, tmp_path / "gallery", {"seed": 0})
     rows = pd.read_csv(tmp_path / "gallery" / "mass.csv")
     assert rows.groupby(["layer", "head"]).ngroups == 4 and rows["mass"].between(0, 1).all()
     assert not read_chapter(tmp_path / "gallery").trained
