@@ -45,6 +45,7 @@ def write(folder: Path, request: Request) -> Chapter:
     drawn = {
         "frontier": front_figures.frontier(tables["means"]),
         "predicted": front_figures.predictions(rows, tables["predicted"]),
+        "fronts": front_figures.exact_fronts(tables["fronts"]),
     }
     chapter = Chapter(
         title=TITLE,
@@ -69,6 +70,10 @@ PICTURES = {
     "predicted": {
         "alt": "executed latent MSE of every routing against the sum of single harms and against the sum of KL",
         "caption": "Whether a sum over heads says what a routing of many heads does.",
+    },
+    "fronts": {
+        "alt": "falling staircases of the least sum of each statistic against cost",
+        "caption": "A staircase that falls early says that few heads hold most of the loss; the others are cheap.",
     },
 }
 SUMMED = {
