@@ -119,7 +119,7 @@ def findings(rows: pd.DataFrame, differences: pd.DataFrame, predicted: pd.DataFr
     text = f"Time from pixels to latents as a share of dense, beside attention FLOPs: {', '.join(said)}."
     found.append(Finding(text=text, verdict="shown" if all(row.ratio < 1 for row in timed[1:]) else "against"))
     text = (
-        f"Executed on {rows['clip'].nunique()} clips without training on: training heals part of what a routing loses, and so "
+        f"Executed on {rows['clip'].nunique()} clips without training on: training may heal part of what is lost, and so "
         "few clips make intervals narrower than they should be. Distances to dense are no losses of quality."
     )
     return [*found, Finding(text=text, verdict="limit")]
