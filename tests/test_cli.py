@@ -170,7 +170,10 @@ UPSCALE = "upscale @clip.mkv @out.mkv --model @model"
         ),
         ("--model @replaced", r"@replaced/model\.safetensors: its sha256 is .*, but config\.json names"),
         ("--model @cut", r"@cut/model\.safetensors: not a safetensors file, or cut off"),
-        ("--rule knapsack:ratio=1", "rule 'knapsack' is unknown; allowed: threshold, quota, budget, random, uniform"),
+        (
+            "--rule knapsack:ratio=1",
+            "rule 'knapsack' is unknown; allowed: threshold, quota, budget, greedy, random, random-within, uniform",
+        ),
         ("--rule budget", "rule 'budget' needs the parameter 'ratio'"),
         ("--rule budget:tau=1", "rule 'budget' has no parameter 'tau'; allowed: ratio"),
         ("--rule budget:ratio=2", "parameter 'ratio' of rule 'budget' must be a number above 0 and at most 1, got 2"),

@@ -1,6 +1,5 @@
 """Which routings are executed: every way to choose heads, at every cost of a ladder."""
 
-import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from oasis import decide, files, harms, losses, rules
+from oasis.decide import Rule
 from oasis.heads import read_heads
 from oasis.losses import Losses
 from oasis.routing import RoutingTable
@@ -70,54 +70,50 @@ def arms(by: Mapping[str, Losses], *, seeds: int = SEEDS, ladder: tuple[float, .
         )
     found = [arm for ratio in steps for arm in _step(by, ratio, seeds)]
     for pattern in choices.patterns[1:]:
-        chosen = rules.uniform(choices, pattern.name)
-        found.append(
-            _arm(by, chosen, f"uniform {pattern.name}", KL, {"name": "uniform", "pattern": pattern.name}, control=True)
-        )
+        rule = Rule(name="uniform", parameters={"pattern": pattern.name})
+        found.append(_ruled(by, KL, rule, name=f"uniform {pattern.name}", control=True))
     return found
 
 
 def _step(by: Mapping[str, Losses], ratio: float, seeds: int) -> Iterator[Arm]:
+    """Yield the arms of one step; those that take the numbers of heads of the budget over KL cost the same as it."""
+    at = {"ratio": ratio}
     for name, statistic in BUDGETS.items():
-        rule = {"name": "budget", "ratio": ratio}
-        yield _arm(by, rules.budget(by[statistic].choices, ratio), name, statistic, rule, ratio=ratio)
+        yield _ruled(by, statistic, Rule(name="budget", parameters=at), name=name, ratio=ratio)
     choices = by[KL].choices
-    own = rules.budget(choices, ratio)
-    shares: dict[str, Any] = {
-        pattern.name: int((own == number).sum()) for number, pattern in enumerate(choices.patterns) if (own == number).any()
-    }
-    tau = decide.tau_within(choices, ratio)
-    plain: dict[str, tuple[Chosen, dict[str, Any]]] = {
-        "greedy KL": (rules.greedy(choices, ratio), {"name": "greedy", "ratio": ratio}),
-        "threshold KL": (rules.threshold(choices, tau), {"name": "threshold", "tau": tau}),
-        "quota KL": (rules.quota(choices, shares), {"name": "quota", **shares}),
-    }
-    for name, (chosen, rule) in plain.items():
-        yield _arm(by, chosen, name, KL, rule, ratio=ratio)
+    numbers = np.bincount(rules.budget(choices, ratio).ravel(), minlength=len(choices.patterns))
+    shares = {pattern.name: int(number) for pattern, number in zip(choices.patterns, numbers, strict=True)}
+    tau = {"tau": decide.tau_within(choices, ratio)}
+    for name, parameters in (("greedy", at), ("threshold", tau), ("quota", shares)):
+        yield _ruled(by, KL, Rule(name=name, parameters=parameters), name=f"{name} KL", ratio=ratio)
     for seed in range(seeds):
-        drawn = rules.random(choices, shares, seed=seed)
-        yield _arm(by, drawn, RANDOM, KL, {"name": "random", "seed": seed, **shares}, ratio=ratio, seed=seed, control=True)
-        spread = rules.random_within(choices, ratio, seed=seed)
-        said = {"name": "random-within", "seed": seed, "ratio": ratio}
-        yield _arm(by, spread, SCATTERED, KL, said, ratio=ratio, seed=seed, control=True)
+        drawn = {RANDOM: Rule(name="random", parameters={"seed": seed, **shares})}
+        drawn[SCATTERED] = Rule(name="random-within", parameters={"seed": seed, **at})
+        for name, rule in drawn.items():
+            yield _ruled(by, KL, rule, name=name, ratio=ratio, seed=seed, control=True)
     for name, statistic in WORST.items():
         worst = rules.quota(_negated(by[statistic].choices), shares)
-        yield _arm(by, worst, name, statistic, {"name": "inverse", **shares}, ratio=ratio, control=True)
+        yield _arm(by, statistic, worst, {"name": "inverse", **shares}, name=name, ratio=ratio, control=True)
+
+
+def _ruled(by: Mapping[str, Losses], statistic: str, rule: Rule, **about: Any) -> Arm:
+    chosen = rule.choose(by[statistic].choices)
+    return _arm(by, statistic, chosen, {"name": rule.name, **rule.parameters}, **about)
 
 
 def _arm(
     by: Mapping[str, Losses],
-    chosen: Chosen,
-    name: str,
     statistic: str,
+    chosen: Chosen,
     rule: Mapping[str, Any],
     *,
+    name: str,
     ratio: float | None = None,
     seed: int | None = None,
     control: bool = False,
 ) -> Arm:
     table = decide.table(by[statistic], chosen, rule)
-    totals = {name: each.choices.total(chosen) for name, each in by.items()}
+    totals = {each: losses.choices.total(chosen) for each, losses in by.items()}
     return Arm(name=name, control=control, seed=seed, ratio=ratio, table=table, totals=totals)
 
 
@@ -131,10 +127,9 @@ def _written(base: Losses, path: Path) -> Losses:
     rows, about = harms.read_changes(path)
     if about.get("weights_sha256") != base.weights_sha256:
         raise ValueError(f"{path}: it is of other weights than the head statistics; measure again")
-    table = pd.DataFrame(rows).groupby(["layer", "head", "pattern"])["write_change"].mean()
+    means = pd.DataFrame(rows).groupby(["layer", "head", "pattern"])["write_change"].mean()
     loss = np.zeros_like(base.choices.loss)
-    for (layer, head), (number, pattern) in itertools.product(
-        np.ndindex(loss.shape[:2]), enumerate(base.choices.patterns[1:], start=1)
-    ):
-        loss[layer, head, number] = table[layer, head, pattern.name]
+    for layer, head, number in np.ndindex(loss.shape):
+        if number:
+            loss[layer, head, number] = means[layer, head, base.choices.patterns[number].name]
     return replace(base, choices=replace(base.choices, loss=loss), record={**base.record, "statistic": "write_change"})

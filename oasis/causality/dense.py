@@ -69,9 +69,10 @@ class Dense:
 
     @torch.inference_mode()
     def changed(self, changes: Changes) -> Float[Tensor, "1 c t4 h8 w8"]:
-        """Return the latents with some heads' patterns changed: the same as a whole forward of the network so changed.
+        """Return the latents with some heads' patterns changed, without running what lies before the first of them.
 
-        In the first layer only the changed heads are computed again; those below it are not run at all.
+        In that layer only the changed heads are computed again. On a processor the result has the bits of a whole forward of
+        the network so changed, heads in the checkpoint's order; a routed one, reordered, adds in another order.
         """
         first = min(layer for layer, _ in changes)
         layer = self.layer(first)

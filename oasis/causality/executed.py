@@ -5,19 +5,17 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
 from oasis import dist, files, frontiers, harms
 from oasis.causality import arms, clips, measured
 from oasis.causality.arms import Arm
+from oasis.causality.chunks import finished, keep, one_thread, whole
 from oasis.causality.clips import Clip, Cut
 from oasis.causality.dense import Dense, common_grid
 from oasis.causality.judged import Judge
-from oasis.causality.measured import content, keep, one_thread, whole
+from oasis.causality.measured import content
 from oasis.frontiers import Executed
 from oasis.model import Loaded, load_model
 from oasis.routing import GLOBAL, Pattern, RoutingTable
-from oasis.score.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,18 +78,10 @@ def execute(request: Request, work: Path, out: Path, *, workers: int = 1, engine
     jobs = [
         Job(request=asked, clip=clip, step=step, arms=numbers[step]) for clip in range(len(taken)) for step in range(len(steps))
     ]
-    store = Store(work / "frontier-chunks")
-    todo = [job for job in jobs if store.get(job.name) is None]
-    with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="frontier", unit="chunk", disable=None) as progress:
-        for number, answer in dist.run(_chunk, todo, workers=max(1, min(workers, len(todo))), engine=engine):
-            if isinstance(answer, dist.Lost):
-                raise ValueError(f"clip {taken[todo[number].clip].name}, step {steps[todo[number].step]}: {answer}")
-            store.put(todo[number].name, answer)
-            progress.update()
+    found = finished(_chunk, jobs, work / "frontier-chunks", workers=workers, engine=engine)
     _at.cache_clear()
-    found = {job.name: store.get(job.name) or {} for job in jobs}
     out.mkdir(parents=True, exist_ok=True)
-    frontiers.write(out / "frontier.csv", [Executed(**row) for job in jobs for row in found[job.name]["rows"]], about)
+    frontiers.write(out / "frontier.csv", [Executed(**row) for chunk in found.values() for row in chunk["rows"]], about)
 
 
 def fingerprint(request: Request, loaded: Loaded, taken: list[Clip]) -> dict[str, Any]:

@@ -91,3 +91,19 @@ def predictions(rows: pd.DataFrame, predicted: pd.DataFrame) -> Figure:
     figure.axes[0].set_xlim(low, high)
     figure.axes[0].legend(frameon=False, loc="upper left")
     return figure
+
+
+@matplotlib.rc_context(STYLE)
+def exact_fronts(fronts: pd.DataFrame) -> Figure:
+    """Draw the exact Pareto front of every statistic: its sum, as a share of that at the lowest cost, against cost."""
+    figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
+    axes = figure.subplots()
+    for name, statistic in BUDGETS.items():
+        part = fronts[fronts["statistic"] == statistic]
+        share = part["total"] / max(part["total"].max(), 1e-300)
+        axes.plot(part["attention_flops_ratio"], share, drawstyle="steps-post", color=SHOWN[name]["color"], label=name)
+    axes.set(xlabel="attention FLOPs as a share of dense", ylabel="sum over heads, as a share of the highest")
+    axes.set(xlim=(0, 1), ylim=(0, None))
+    axes.set_title("What each statistic promises: the least sum at every cost, exactly")
+    axes.legend(frameon=False)
+    return figure

@@ -106,8 +106,8 @@ def predicted(rows: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
         row: dict[str, object] = {"statistic": name, "routings": cube.shape[0] * routings, "clips": cube.shape[2]}
         within = spearman_within(said, happened)
         overall = spearman(said.reshape(RESAMPLES, -1), happened.reshape(RESAMPLES, -1))
-        for which_one, draws in (("spearman", overall), ("within", within)):
-            row |= dict(zip((which_one, f"{which_one}_low", f"{which_one}_high"), (draws[0], *interval(draws)), strict=True))
+        for column, draws in (("spearman", overall), ("within", within)):
+            row |= dict(zip((column, f"{column}_low", f"{column}_high"), (draws[0], *interval(draws)), strict=True))
         found.append(row)
     return pd.DataFrame(found)
 

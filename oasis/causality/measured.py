@@ -2,20 +2,18 @@
 
 import functools
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import torch
-from tqdm import tqdm
 
 import oasis
 from oasis import dist, files, harms, probe
 from oasis.causality import clips
 from oasis.causality.changes import changes
+from oasis.causality.chunks import finished, keep, one_thread, whole
 from oasis.causality.clips import Clip, Cut
 from oasis.causality.dense import Dense, common_grid
 from oasis.causality.judged import Judge
@@ -24,7 +22,6 @@ from oasis.cost import attended_pairs
 from oasis.harms import Change, Harm
 from oasis.model import Loaded, load_model
 from oasis.routing import GLOBAL, parse_pattern
-from oasis.score.store import Store
 
 PATTERNS = ("frame", "window-8x8")
 
@@ -103,22 +100,15 @@ def measure(request: Request, work: Path, out: Path, *, workers: int = 1, engine
     layers = range(loaded.model.config.dit.layers)
     asked = request.anywhere() if engine == "ray" else request  # its workers stand in another folder
     jobs = [Job(request=asked, clip=number, layer=layer) for number in range(len(taken)) for layer in layers]
-    store = Store(work / "chunks")
-    todo = [job for job in jobs if store.get(job.name) is None]
-    with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="harm", unit="chunk", disable=None) as progress:
-        for number, answer in dist.run(_chunk, todo, workers=max(1, min(workers, len(todo))), engine=engine):
-            if isinstance(answer, dist.Lost):
-                raise ValueError(f"clip {taken[todo[number].clip].name}, layer {todo[number].layer}: {answer}")
-            store.put(todo[number].name, answer)
-            progress.update()
+    found = finished(_chunk, jobs, work / "chunks", workers=workers, engine=engine)
     _at.cache_clear()
-    chunks = {(job.clip, job.layer): store.get(job.name) or {} for job in jobs}
-    rows = [row for number in range(len(taken)) for row in _in_order(planned, [chunks[number, layer] for layer in layers])]
+    by_clip = [[found[job.name] for job in jobs if job.clip == number] for number in range(len(taken))]
+    rows = [row for chunks in by_clip for row in _in_order(planned, chunks)]
     about |= {"grid": [grid.t, grid.h, grid.w]}
     out.mkdir(parents=True, exist_ok=True)
     _probe(request, loaded, taken, out / "heads.csv")
-    found = [Change(**row) for job in jobs for row in chunks[job.clip, job.layer]["changes"]]
-    harms.write_changes(out / "changes.csv", found, about)
+    inside = [Change(**row) for chunk in found.values() for row in chunk["changes"]]
+    harms.write_changes(out / "changes.csv", inside, about)
     harms.write(out / "harms.csv", rows, about)
 
 
@@ -156,29 +146,6 @@ def content(clip: Clip) -> str:
         if part is not None:
             digest.update(f"{tuple(part.shape)}".encode() + part.contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def keep(path: Path, about: dict[str, Any]) -> None:
-    """Note in a folder of work what it is for; ValueError if it holds what another request made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mine = json.loads(json.dumps(about))
-    if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        other = sorted(name for name in {*mine, *found} if found.get(name) != mine.get(name))
-        if other:
-            raise ValueError(f"{path.parent}: a run with other {', '.join(other)} left this; remove the folder or name another")
-    files.write_text(path, json.dumps(mine, indent=1) + "\n")
-
-
-def one_thread() -> None:
-    """Compute in one thread: more add up in another order, and then the number of workers would show in the numbers."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-
-
-def whole(name: str) -> str:
-    """Return a path as it is called from every folder; any other name as it is."""
-    return str(Path(name).absolute()) if Path(name).exists() else name
 
 
 class _Kept(NamedTuple):

@@ -40,16 +40,14 @@ def drawn(cube: Cube, by: Resamples) -> Float[np.ndarray, "draws layers heads pa
 
 def spearman(x: Float[np.ndarray, "draws points"], y: Float[np.ndarray, "draws points"]) -> Float[np.ndarray, "draws"]:
     """Return Spearman's correlation of every draw; 0 where one side is constant, which orders nothing."""
-    return _correlation(stats.rankdata(x, axis=1), stats.rankdata(y, axis=1))
+    return spearman_within(x[:, None], y[:, None])
 
 
 def spearman_within(
     x: Float[np.ndarray, "draws groups points"], y: Float[np.ndarray, "draws groups points"]
 ) -> Float[np.ndarray, "draws"]:
     """Return the correlation of ranks within groups: what is left of Spearman's when groups may differ in level."""
-    ranks = [stats.rankdata(one, axis=2) for one in (x, y)]
-    centred = [one - one.mean(axis=2, keepdims=True) for one in ranks]
-    return _correlation(*(one.reshape(len(one), -1) for one in centred))
+    return _correlation(_ranks(x), _ranks(y))
 
 
 def kendall(x: Float[np.ndarray, "points"], y: Float[np.ndarray, "points"]) -> float:
@@ -81,7 +79,8 @@ def correlations(
     groups = {name: [number] for number, name in enumerate(names)}
     for pattern, numbers in groups.items() if len(names) == 1 else {**groups, "all": list(range(len(names)))}.items():
         for control in ("none", "within"):
-            each = {name: _correlated(cube[..., numbers], target[..., numbers], control) for name, cube in found.items()}
+            ordered = _ranks(_grouped(target[..., numbers], control))
+            each = {name: _correlation(_ranks(_grouped(cube[..., numbers], control)), ordered) for name, cube in found.items()}
             for name, draws in each.items():
                 more = draws - each[reference]
                 low, high = interval(draws)
@@ -100,13 +99,17 @@ def correlations(
     return rows
 
 
-def _correlated(x: Float[np.ndarray, "r l h p"], y: Float[np.ndarray, "r l h p"], control: str) -> Float[np.ndarray, "r"]:
-    if control == "none":
-        return spearman(*(rearrange(cube, "r l h p -> r (l h p)") for cube in (x, y)))
-    return spearman_within(*(rearrange(cube, "r l h p -> r (l p) h") for cube in (x, y)))
+def _grouped(cube: Float[np.ndarray, "draws layers heads patterns"], control: str) -> Float[np.ndarray, "draws groups points"]:
+    return rearrange(cube, "r l h p -> r 1 (l h p)" if control == "none" else "r l h p -> r (l p) h")
+
+
+def _ranks(values: Float[np.ndarray, "draws groups points"]) -> Float[np.ndarray, "draws all"]:
+    """Return the ranks of points within their group, less those of the group's middle."""
+    ranks = stats.rankdata(values, axis=2)
+    return rearrange(ranks - ranks.mean(axis=2, keepdims=True), "draws groups points -> draws (groups points)")
 
 
 def _correlation(x: Float[np.ndarray, "draws points"], y: Float[np.ndarray, "draws points"]) -> Float[np.ndarray, "draws"]:
-    x, y = (one - one.mean(axis=1, keepdims=True) for one in (x, y))
+    """Return Pearson's correlation of numbers whose mean is 0."""
     scale = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
     return np.divide((x * y).sum(axis=1), scale, out=np.zeros(len(x)), where=scale > 0)

@@ -120,7 +120,7 @@ def _route(args: argparse.Namespace) -> None:
     _print_table(table)
     if args.latency:
         print(f"attention time   {table.rule['attention_seconds_ratio']:.4f} of dense")
-    print(f"total {statistic}  {decide.total_of(known.choices, table):.4f}")
+    print(f"total {statistic}  {decide.total_of(known.choices, table):.6g}")
     print(out)
 
 

@@ -81,21 +81,16 @@ def asked(model: Path) -> measured.Request:
     return measured.Request(model=str(model), patterns=("frame", "window-4x4"), cut=cut, pairs=6)
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_bytes(model: Path, done: Path, tmp_path: Path) -> None:
+def test_a_run_that_was_killed_goes_on_in_several_processes_to_the_same_bytes(model: Path, done: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     given = ["harm", str(work), "--model", str(model), *SIZE, *HERE]
     stopped = subprocess.run([sys.executable, "-c", STOPPED, *given], capture_output=True, check=False)
     assert stopped.returncode == -signal.SIGKILL
     kept = {path: path.stat().st_mtime_ns for path in (work / "chunks").iterdir()}
     assert len(kept) == 3 and not (work / "harm").exists()
-    measured.measure(asked(model), work, work / "harm")
+    measured.measure(asked(model), work, work / "harm", workers=2)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept  # none was measured again
     assert rows_of(work) == rows_of(done)
-
-
-def test_workers_change_nothing(model: Path, done: Path, tmp_path: Path) -> None:
-    measured.measure(asked(model), tmp_path, tmp_path / "harm", workers=2)
-    assert rows_of(tmp_path) == rows_of(done)
 
 
 def test_rows_say_what_a_whole_forward_says(model: Path, done: Path) -> None:
