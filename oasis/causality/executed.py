@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from oasis import dist, files, frontiers, harms
-from oasis.causality import arms, clips, measured
+from oasis.causality import arms, measured
 from oasis.causality.arms import Arm
 from oasis.causality.chunks import finished, keep, one_thread, whole
-from oasis.causality.clips import Clip, Cut
 from oasis.causality.dense import Dense, common_grid
 from oasis.causality.judged import Judge
 from oasis.causality.measured import content
+from oasis.data import cutting
+from oasis.data.clips import LoadedClip
+from oasis.data.cutting import Cut
 from oasis.frontiers import Executed
 from oasis.model import Loaded, load_model
 from oasis.routing import GLOBAL, Pattern, RoutingTable
@@ -20,11 +22,11 @@ from oasis.routing import GLOBAL, Pattern, RoutingTable
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Routings from the files of `oasis harm` in `harms`, judged on `data`: "builtin" stands for the held-out clips."""
+    """Routings from the files of `oasis harm` in `harms`, judged on `data`, by default the held-out clips."""
 
     harms: Path
     model: str = "tiny"
-    data: str = "builtin"
+    data: str = "builtin-test"
     cut: Cut = field(default_factory=Cut)
     seeds: int = arms.SEEDS
     device: str = "cpu"
@@ -39,9 +41,9 @@ class Request:
         loaded.model.to(self.device).dit.backend = harms.read(self.harms / "harms.csv")[1]["backend"]
         return loaded
 
-    def taken(self) -> list[Clip]:
+    def taken(self) -> list[LoadedClip]:
         """Return the clips that judge."""
-        return clips.take(self.data, "test", self.cut)
+        return cutting.take(self.data, self.cut)
 
     def arms(self) -> list[Arm]:
         """Return what is executed, in the order of the rows."""
@@ -84,7 +86,7 @@ def execute(request: Request, work: Path, out: Path, *, workers: int = 1, engine
     frontiers.write(out / "frontier.csv", [Executed(**row) for chunk in found.values() for row in chunk["rows"]], about)
 
 
-def fingerprint(request: Request, loaded: Loaded, taken: list[Clip]) -> dict[str, Any]:
+def fingerprint(request: Request, loaded: Loaded, taken: list[LoadedClip]) -> dict[str, Any]:
     """Return what decides the numbers; ValueError if a clip that judges was decided on, or the grids or weights differ."""
     _, decided = harms.read(request.harms / "harms.csv")
     if decided["weights_sha256"] != loaded.weights_sha256:
@@ -125,7 +127,7 @@ class _Kept(NamedTuple):
 
 @functools.lru_cache(maxsize=1)
 def _at(request: Request, number: int) -> _Kept:
-    clip = clips.one(request.data, "test", request.cut, number)
+    clip = cutting.one(request.data, request.cut, number)
     return _Kept(clip.name, Judge(Dense(request.load().model, clip.lq), clip.hr), request.arms())
 
 

@@ -32,11 +32,13 @@ class Judge:
     """Holds outputs of one clip against those of the dense network, and against the ground truth where there is one."""
 
     def __init__(self, dense: Dense, truth: UInt8[Tensor, "t 3 y x"] | None) -> None:
-        self.dense, self.truth = dense, truth
+        self.dense = dense
         self.latents = dense.latents.double()
         self.spread = float(self.latents.var(correction=0))
         self.clip = dense.pixels(dense.latents).double()
-        self.psnr_y = quality(self.clip, truth)
+        # Of a model that enlarges by another factor than the clips were made smaller by, nothing is known of the truth.
+        self.truth = truth if truth is not None and truth.shape == self.clip.shape else None
+        self.psnr_y = quality(self.clip, self.truth)
 
     def judge(self, latents: Float[Tensor, "1 c t4 h8 w8"]) -> Judged:
         """Judge latents of the same clip."""

@@ -11,14 +11,15 @@ import torch
 
 import oasis
 from oasis import dist, files, harms, probe
-from oasis.causality import clips
 from oasis.causality.changes import changes
 from oasis.causality.chunks import finished, keep, one_thread, whole
-from oasis.causality.clips import Clip, Cut
 from oasis.causality.dense import Dense, common_grid
 from oasis.causality.judged import Judge
 from oasis.causality.variants import Variant, variants
 from oasis.cost import attended_pairs
+from oasis.data import cutting
+from oasis.data.clips import LoadedClip
+from oasis.data.cutting import Cut
 from oasis.harms import Change, Harm
 from oasis.model import Loaded, load_model
 from oasis.routing import GLOBAL, parse_pattern
@@ -31,7 +32,7 @@ class Request:
     """What is changed on which clips: `model` and `data` as the user names them, `pairs` in all, drawn by `seed`."""
 
     model: str = "tiny"
-    data: str = "builtin"
+    data: str = "builtin-train"
     patterns: tuple[str, ...] = PATTERNS
     cut: Cut = field(default_factory=lambda: Cut(clips=4))
     pairs: int = 64
@@ -48,9 +49,9 @@ class Request:
         if self.pairs < 0 or self.seed < 0:
             raise ValueError(f"pairs are {self.pairs}, the seed {self.seed}; allowed: at least 0")
 
-    def taken(self) -> list[Clip]:
+    def taken(self) -> list[LoadedClip]:
         """Return the clips: of the built-in ones those of training, because others judge what is decided here."""
-        return clips.take(self.data, "train", self.cut)
+        return cutting.take(self.data, self.cut)
 
     def anywhere(self) -> "Request":
         """Return the same with whole paths."""
@@ -118,7 +119,7 @@ def _in_order(planned: Sequence[Variant], chunks: Sequence[dict[str, Any]]) -> l
     return [Harm(**next(rows[variant.first])) for variant in planned]
 
 
-def fingerprint(request: Request, loaded: Loaded, taken: Sequence[Clip]) -> dict[str, Any]:
+def fingerprint(request: Request, loaded: Loaded, taken: Sequence[LoadedClip]) -> dict[str, Any]:
     """Return what decides the numbers."""
     return {
         "model": loaded.model.config.name,
@@ -139,7 +140,7 @@ def fingerprint(request: Request, loaded: Loaded, taken: Sequence[Clip]) -> dict
     }
 
 
-def content(clip: Clip) -> str:
+def content(clip: LoadedClip) -> str:
     """Return a SHA-256 of the pixels that are taken of a clip."""
     digest = hashlib.sha256()
     for part in (clip.lq, clip.hr):
@@ -160,7 +161,7 @@ class _Kept(NamedTuple):
 @functools.lru_cache(maxsize=1)
 def _at(request: Request, number: int) -> _Kept:
     loaded = request.load()
-    clip = clips.one(request.data, "train", request.cut, number)
+    clip = cutting.one(request.data, request.cut, number)
     dense = Dense(loaded.model, clip.lq)
     return _Kept(clip.name, dense, Judge(dense, clip.hr), request.variants(loaded))
 
@@ -192,7 +193,7 @@ def _harm(kept: _Kept, variant: Variant) -> Harm:
     )
 
 
-def _probe(request: Request, loaded: Loaded, taken: Sequence[Clip], path: Path) -> None:
+def _probe(request: Request, loaded: Loaded, taken: Sequence[LoadedClip], path: Path) -> None:
     """Write the statistics of the same heads on the same clips."""
     one_thread()
     patterns = [parse_pattern(name) for name in request.patterns]

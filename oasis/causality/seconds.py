@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from oasis import harms
-from oasis.causality import clips
 from oasis.causality.arms import Arm
 from oasis.causality.executed import Request
+from oasis.data import cutting
 from oasis.model import load_model
 from oasis.probe import as_input
 from oasis.routing import RoutingTable
@@ -30,7 +30,7 @@ def few(arms: Sequence[Arm]) -> list[Arm]:
 
 def write(request: Request, arms: Sequence[Arm], path: Path) -> None:
     """Time the way from LQ pixels to latents on the first clip that judges, routed as `load_model` routes, and write rows."""
-    clip = clips.one(request.data, "test", request.cut, 0).lq
+    clip = cutting.one(request.data, request.cut, 0).lq
     backend = harms.read(request.harms / "harms.csv")[1]["backend"]
     calls = {DENSE: _call(request, backend, None, clip)}
     calls |= {_name(arm): _call(request, backend, arm.table, clip) for arm in few(arms)}

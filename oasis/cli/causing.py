@@ -19,7 +19,7 @@ def add(commands: "Commands") -> None:
     harm.add_argument("work", metavar="WORK", type=Path, help="folder of finished chunks; a stopped run goes on")
     harm.add_argument("--model", default="tiny", help="a dense model: tiny, a folder, random-tiny, ... (%(default)s)")
     harm.add_argument(
-        "--data", default="builtin", help="builtin (its training clips), a video, a folder of PNG, or a folder of clips"
+        "--data", default="builtin-train", help="builtin-train, a video, a folder of PNG, or a folder of clips (%(default)s)"
     )
     harm.add_argument("--patterns", metavar="LIST", help="patterns to put heads under, comma-separated (frame,window-8x8)")
     harm.add_argument("--frames", type=int, default=9, help="frames of each clip, at most (%(default)s)")
@@ -36,9 +36,7 @@ def add(commands: "Commands") -> None:
     frontier.add_argument("work", metavar="WORK", type=Path, help="folder of finished chunks; a stopped run goes on")
     frontier.add_argument("--harms", metavar="FOLDER", type=Path, help="what `oasis harm` wrote (WORK/harm)")
     frontier.add_argument("--model", default="tiny", help="the model that the harms are of (%(default)s)")
-    frontier.add_argument(
-        "--data", default="builtin", help="clips that judge: builtin (its held-out clips), or others than the harms are of"
-    )
+    frontier.add_argument("--data", default="builtin-test", help="clips that judge, others than the harms are of (%(default)s)")
     frontier.add_argument("--clips", metavar="N", type=int, help="use the first clips only (all)")
     frontier.add_argument("--seeds", type=int, default=5, help="draws of each random arm (%(default)s)")
     frontier.add_argument("--out", metavar="FOLDER", type=Path, help="folder of tables, figures and page (WORK/frontier)")
@@ -53,8 +51,8 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
 
 def _harm(args: argparse.Namespace) -> None:
     from oasis.causality import harm
-    from oasis.causality.clips import Cut
     from oasis.causality.measured import PATTERNS, Request
+    from oasis.data.cutting import Cut
 
     height, width = sizes("--crop", args.crop, 2)
     request = Request(
@@ -74,8 +72,8 @@ def _harm(args: argparse.Namespace) -> None:
 def _frontier(args: argparse.Namespace) -> None:
     from oasis import harms
     from oasis.causality import frontier
-    from oasis.causality.clips import Cut
     from oasis.causality.executed import Request
+    from oasis.data.cutting import Cut
 
     folder = args.harms or args.work / "harm"
     _, decided = harms.read(folder / "harms.csv")

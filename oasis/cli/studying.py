@@ -52,14 +52,13 @@ def _add_size(parser: argparse.ArgumentParser) -> None:
 
 
 def _study(args: argparse.Namespace) -> None:
+    from oasis.data.cutting import Cut
     from oasis.study import run
 
     height, width = sizes("--crop", args.crop, 2)
     request = run.Request(
         model=args.model,
-        clips=at_least_one("--clips", args.clips),
-        frames=at_least_one("--frames", args.frames),
-        crop=(height, width),
+        cut=Cut(frames=args.frames, crop=(height, width), clips=args.clips),
         seed=args.seed,
         device=device(args.device),
     )
@@ -68,15 +67,14 @@ def _study(args: argparse.Namespace) -> None:
 
 
 def _redundancy(args: argparse.Namespace) -> None:
+    from oasis.data.cutting import Cut
     from oasis.redundancy import run
 
     height, width = sizes("--crop", args.crop, 2)
     request = run.Request(
         model=args.model,
         data=args.data,
-        clips=at_least_one("--clips", args.clips),
-        frames=at_least_one("--frames", args.frames),
-        crop=(height, width),
+        cut=Cut(frames=args.frames, crop=(height, width), clips=args.clips),
         seed=args.seed,
         device=device(args.device),
     )

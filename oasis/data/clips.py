@@ -39,7 +39,7 @@ def load(source: Path | str, *, frames: int | None = None) -> Iterator[LoadedCli
     a clip itself as in `video.stream`.
     """
     if source in BUILTIN:
-        return (_rendered(name) for name in builtin.names(BUILTIN[str(source)]))
+        return (rendered(name) for name in builtin.names(BUILTIN[str(source)]))
     paths = find(Path(source))
     return (_read(path, frames) for path in paths)
 
@@ -69,7 +69,8 @@ def _read(path: Path, frames: int | None) -> LoadedClip:
     return LoadedClip(name=path.resolve().stem, lq=taken, hr=None, fps=video.info(path).fps)
 
 
-def _rendered(name: str) -> LoadedClip:
+def rendered(name: str) -> LoadedClip:
+    """Return a built-in clip."""
     clip = builtin.make(name)
     return LoadedClip(name=name, lq=as_tensor(clip.lq), hr=as_tensor(clip.hr), fps=clip.fps)
 

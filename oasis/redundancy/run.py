@@ -2,19 +2,19 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 import oasis
 from oasis import files, profiling, tables
-from oasis.data import clips
+from oasis.data import cutting
 from oasis.data.clips import LoadedClip
+from oasis.data.cutting import Cut
 from oasis.heads import read_heads
 from oasis.model import Loaded, load_model
 from oasis.probe import as_input
@@ -39,13 +39,11 @@ PARTS_PER_LAYER = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to measure: names as `profiling.Request` has them; `clips` at most, the first by name."""
+    """What to measure: `model` and `data` as the user names them."""
 
     model: str = "tiny"
     data: str = "builtin-train"
-    clips: int = 8
-    frames: int = 9
-    crop: tuple[int, int] = (48, 80)
+    cut: Cut = field(default_factory=lambda: Cut(clips=6))
     seed: int = 0
     device: str = "cpu"
 
@@ -62,8 +60,8 @@ def run(request: Request, out: Path) -> Path:
         profiled = profiling.Request(
             model=request.model,
             data=request.data,
-            frames=request.frames,
-            crop=request.crop,
+            frames=request.cut.frames,
+            crop=request.cut.crop,
             device=request.device,
             command="oasis redundancy",
         )
@@ -83,7 +81,7 @@ def _measured(loaded: Loaded, request: Request, profile: Path) -> dict[str, list
     groups = clusters.find(read_heads(profile / "heads.csv"), table, seed=request.seed)
     found: dict[str, list[Any]] = {name: [] for name in TABLES}
     found |= {"clusters": groups.clusterings, "groups": groups.heads}
-    taken = [clip for _, clip in zip(range(request.clips), clips.load(request.data, frames=request.frames), strict=False)]
+    taken = cutting.take(request.data, request.cut)
     steps = len(taken) * (PARTS_PER_LAYER * loaded.model.config.dit.layers + constants.COUNT)
     with tqdm(total=steps, desc="leaving out", unit="part", delay=0.5, dynamic_ncols=True) as progress:
         for clip in taken:
@@ -95,8 +93,8 @@ def _measured(loaded: Loaded, request: Request, profile: Path) -> dict[str, list
 def _of_clip(
     loaded: Loaded, request: Request, clip: LoadedClip, tick: Callable[[], Any]
 ) -> Iterator[tuple[str, Iterator[Any]]]:
-    model = loaded.model
-    frames, truth = cut(clip, request, model.config.scale)
+    model, frames = loaded.model, clip.lq
+    truth = clip.hr if model.config.scale == cutting.SCALE else None
     seen, whole = watch(model, as_input(model, frames)), output(model, frames)
     if not torch.equal(seen.latents, whole.latents):
         raise AssertionError(f"clip {clip.name!r}: watching changed what the network computes")
@@ -107,17 +105,6 @@ def _of_clip(
     _, rows, columns = model.config.dit.patch
     clean = frames if truth is None else truth
     yield "tokens", tokens.rows(clip.name, seen, clean, (side * rows, side * columns), seed=request.seed)
-
-
-def cut(clip: LoadedClip, request: Request, scale: int) -> tuple[Tensor, Tensor | None]:
-    """Return the middle of a clip as the request has it, and of its ground truth where that is `scale` times as large."""
-    asked = profiling.Request(frames=request.frames, crop=request.crop)
-    frames = profiling.centre(clip.lq, asked)
-    if clip.hr is None or tuple(clip.hr.shape[-2:]) != tuple(scale * side for side in clip.lq.shape[-2:]):
-        return frames, None
-    top, left = ((whole - part) // 2 * scale for whole, part in zip(clip.lq.shape[-2:], frames.shape[-2:], strict=True))
-    height, width = (scale * side for side in frames.shape[-2:])
-    return frames, clip.hr[: request.frames, :, top : top + height, left : left + width]
 
 
 def _record(loaded: Loaded, request: Request, heads_csv_sha256: str) -> dict[str, Any]:

@@ -3,15 +3,15 @@
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import oasis
 from oasis import files, probe, profiling, stability
 from oasis.causality import executed, frontier, harm, measured
-from oasis.causality.clips import Cut
 from oasis.data import clips
+from oasis.data.cutting import Cut
 from oasis.model import load_model
 from oasis.redundancy import run as redundant
 from oasis.report.chapters import NAME, write_book
@@ -30,15 +30,10 @@ CHAPTERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is studied: `model` as the user names it, on the built-in clips; `clips` of each step at most.
-
-    `frames` and `crop` (height, width of LQ pixels) of every clip; stability has sizes of its own.
-    """
+    """What is studied: `model` as the user names it, on a part of the built-in clips; stability has sizes of its own."""
 
     model: str = "tiny"
-    clips: int = 6
-    frames: int = 9
-    crop: tuple[int, int] = (32, 48)
+    cut: Cut = field(default_factory=lambda: Cut(clips=6))
     seed: int = 0
     device: str = "cpu"
 
@@ -95,8 +90,8 @@ def _gallery(request: Request, work: Path, record: Mapping[str, Any]) -> None:
     asked = profiling.Request(
         model=request.model,
         data="builtin-train",
-        frames=request.frames,
-        crop=request.crop,
+        frames=request.cut.frames,
+        crop=request.cut.crop,
         device=request.device,
         command="oasis study",
     )
@@ -114,21 +109,12 @@ def _stability(request: Request, work: Path) -> None:
 
 
 def _harm(request: Request) -> measured.Request:
-    cut = Cut(frames=request.frames, crop=request.crop, clips=request.clips)
-    return measured.Request(model=request.model, cut=cut, seed=request.seed, device=request.device)
+    return measured.Request(model=request.model, cut=request.cut, seed=request.seed, device=request.device)
 
 
 def _frontier(request: Request, work: Path) -> executed.Request:
-    cut = Cut(frames=request.frames, crop=request.crop, clips=request.clips)
-    return executed.Request(harms=work / "harm", model=request.model, cut=cut, device=request.device)
+    return executed.Request(harms=work / "harm", model=request.model, cut=request.cut, device=request.device)
 
 
 def _redundancy(request: Request) -> redundant.Request:
-    return redundant.Request(
-        model=request.model,
-        clips=request.clips,
-        frames=request.frames,
-        crop=request.crop,
-        seed=request.seed,
-        device=request.device,
-    )
+    return redundant.Request(model=request.model, cut=request.cut, seed=request.seed, device=request.device)

@@ -14,7 +14,7 @@ from oasis.causality.dense import Dense, patterns_under
 from oasis.causality.variants import variants
 from oasis.model import route
 from oasis.model.checkpoint import Loaded
-from oasis.probe import probe
+from oasis.probe import Own, probe
 from oasis.routing import FRAME, GLOBAL, Pattern, RoutingTable, parse_pattern, window
 
 LAYERS, HEADS = 3, 4
@@ -113,7 +113,7 @@ def test_what_changes_inside_a_layer_is_the_mass_outside_times_the_way_to_the_ou
 
 def test_out_change_and_the_probes_relative_error_say_the_same_of_one_head():
     loaded = Loaded(MODEL, "ab", trained=False)
-    heads = probe(loaded, [("clip", FRAMES)], [FRAME]).heads.set_index(["layer", "head"])
+    heads = probe(Own(loaded), [("clip", FRAMES)], [FRAME]).heads.set_index(["layer", "head"])
     for row in changes(DENSE, "clip", 2, ["frame"]):
         full = DENSE.layer(2).found[:, row.head].double().square().sum(-1).mean().sqrt()
         assert row.out_change / float(full) == pytest.approx(heads.loc[(2, row.head), "out_err"], rel=1e-5)

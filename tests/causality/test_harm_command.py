@@ -18,11 +18,11 @@ from little import checkpoint, moving
 from oasis import frontiers, harms, timings, video
 from oasis.causality import executed, fronts, latency, measured, predict, seconds
 from oasis.causality.arms import BUDGETS, RANDOM
-from oasis.causality.clips import Cut, take
 from oasis.causality.dense import Dense
 from oasis.causality.judged import quality
 from oasis.cli import main
 from oasis.data import builtin
+from oasis.data.cutting import Cut, take
 from oasis.model import load_model
 from oasis.report.chapters import read_chapter
 from oasis.routing import RoutingTable
@@ -99,7 +99,7 @@ def test_rows_say_what_a_whole_forward_says(model: Path, done: Path) -> None:
     assert [kinds.count(kind) for kind in ("head", "layer", "pair")] == [2 * 12, 2 * 4, 2 * 6]
     assert list(about["clips"]) == builtin.names("train")[:2] and about["grid"] == [2, 8, 8] and about["dtype"] == "float32"
     network = load_model(model).model
-    clip = take("builtin", "train", Cut(frames=5, crop=(16, 16), clips=1))[0]
+    clip = take("builtin-train", Cut(frames=5, crop=(16, 16), clips=1))[0]
     dense = Dense(network, clip.lq)
     row = next(row for row in rows if row.kind == "pair" and row.clip == clip.name)
     letters = {"frame": "F", "window-4x4": "W"}
@@ -137,7 +137,7 @@ def test_a_frontier_executes_what_load_model_routes_on_held_out_clips(model: Pat
     assert (costs[RANDOM] == costs["budget KL"]).all() and (costs["inverse KL"] == costs["budget KL"]).all()
     one = next(row for row in found if row.arm == "budget harm" and row.ratio == 0.6)
     routed = load_model(model, _table(model, [list(letters) for letters in one.layers.split("/")])).model
-    dense = Dense(load_model(model).model, take("builtin", "test", Cut(frames=5, crop=(16, 16), clips=1))[0].lq)
+    dense = Dense(load_model(model).model, take("builtin-test", Cut(frames=5, crop=(16, 16), clips=1))[0].lq)
     with torch.inference_mode():
         latents = routed.latents(dense.lq)
     assert one.clip == builtin.names("test")[0]

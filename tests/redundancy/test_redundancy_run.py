@@ -9,6 +9,7 @@ from little import checkpoint, moving, network
 
 from oasis import video
 from oasis.cli import main
+from oasis.data.cutting import Cut
 from oasis.probe import as_input
 from oasis.redundancy import constants, effects, run, skips
 from oasis.redundancy.seen import watch
@@ -98,7 +99,7 @@ def test_the_folder_holds_chapters_tables_and_one_page(finished):
 
 def test_equal_requests_give_equal_bytes(finished, clips, tmp_path):
     model = checkpoint(tmp_path / "little", layers=3, trained=False)
-    run.run(run.Request(model=str(model), data=str(clips), frames=5, crop=(32, 48)), tmp_path / "again")
+    run.run(run.Request(model=str(model), data=str(clips), cut=Cut(frames=5)), tmp_path / "again")
     for name in ("similarity/similarity.csv", "layers/skips.csv", "layers/skips.png", "tokens/tokens.csv"):
         one, other = ((folder / name).read_bytes() for folder in (finished, tmp_path / "again"))
         assert one.split(b"\n", 1)[1] == other.split(b"\n", 1)[1], name  # the first line names the model's folder
@@ -109,18 +110,3 @@ def test_nothing_is_left_of_a_run_that_fails(clips, tmp_path, capsys):
     assert main(["redundancy", str(tmp_path / "out"), "--model", str(model), "--data", str(clips), "--frames", "5"]) == 2
     assert "at least 4" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["little"]
-
-
-def test_the_ground_truth_is_cut_with_the_clip():
-    from oasis.data.clips import LoadedClip, load
-
-    clip = next(load("builtin-test"))
-    request = run.Request(frames=5, crop=(32, 48))
-    frames, truth = run.cut(clip, request, 4)
-    assert truth is not None and truth.shape == (5, 3, 128, 192) and frames.shape == (5, 3, 32, 48)
-    small = torch.nn.functional.avg_pool2d(truth.float(), 4)
-    assert float((small - frames.float()).abs().mean()) < 12  # the same place: elsewhere it is several times as much
-    shifted = torch.nn.functional.avg_pool2d(clip.hr[:5, :, :128, :192].float(), 4)  # type: ignore[index]
-    assert float((small - frames.float()).abs().mean()) < 0.5 * float((shifted - frames.float()).abs().mean())
-    odd = LoadedClip(name="x", lq=clip.lq, hr=clip.lq, fps=clip.fps)
-    assert run.cut(odd, request, 4)[1] is None

@@ -61,7 +61,7 @@ def test_a_condition_is_a_probe_of_the_clips_it_says(model: Path, tmp_path: Path
         generator, noise = named.seeded(name, 3)
         lq = np.stack(list(named.apply(named.draw("bi", generator, 9, 96, 96), iter(hr), noise)))
         taken.append((name, as_tensor(lq[:5, 4:20, 4:20])))
-    wanted = probe.probe(loaded, taken, [parse_pattern(name) for name in PATTERNS]).heads
+    wanted = probe.probe(probe.Own(loaded), taken, [parse_pattern(name) for name in PATTERNS]).heads
     found = read_heads(path)
     assert found["timestep"].unique() == [200.0]
     pd.testing.assert_frame_equal(found, wanted, check_dtype=False, rtol=1e-5, atol=1e-6)
