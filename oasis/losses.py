@@ -64,6 +64,32 @@ def of_harms(losses: Losses, path: Path, statistic: str) -> Losses:
     return replace(losses, choices=replace(choices, loss=loss), record={**losses.record, **more})
 
 
+def of_changes(losses: Losses, path: Path) -> Losses:
+    """Return the same heads with what each writes differently into the tokens, averaged over the clips of a file of changes.
+
+    ValueError as in `of_harms`.
+    """
+    rows, about = harms.read_changes(path)
+    axes = [losses.grid.t, losses.grid.h, losses.grid.w]
+    for name, mine in (("weights_sha256", losses.weights_sha256), ("grid", axes)):
+        if about.get(name) != mine:
+            raise ValueError(f"{path}: its {name} is {about.get(name)}, that of the head statistics {mine}; they must agree")
+    means = pd.DataFrame(rows).groupby(["layer", "head", "pattern"])["write_change"].mean().to_dict()
+    loss = np.zeros_like(losses.choices.loss)
+    for layer, head, number in np.ndindex(loss.shape):
+        if number:
+            key = (layer, head, losses.choices.patterns[number].name)
+            if key not in means:
+                raise ValueError(f"{path}: layer {layer}, head {head}, pattern {key[2]} is missing; every one must be there")
+            loss[layer, head, number] = means[key]
+    more = {
+        "clips": sorted({row.clip for row in rows}),
+        "statistic": "write_change",
+        "changes_csv_sha256": files.sha256(path),
+    }
+    return replace(losses, choices=replace(losses.choices, loss=loss), record={**losses.record, **more})
+
+
 def in_seconds(losses: Losses, path: Path) -> Losses:
     """Return the same with the cost of a head in nanoseconds, from timing rows of attention at the same grid.
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,50 @@ def test_a_table_from_harm_and_seconds_minimises_them(folder, capsys):
     assert f"total latent_mse  {loss_of(best):.6g}" in said
     assert table.rule["attention_seconds_ratio"] == pytest.approx(cost[list(best)].sum() / 0.6, rel=1e-6)
     assert f"attention time   {table.rule['attention_seconds_ratio']:.4f} of dense" in said
+
+
+def change_rows(leave_out=()):
+    generator = np.random.default_rng(2)
+    return [
+        Change(clip=clip, layer=layer, head=head, pattern=name, out_change=0.1, write_change=float(generator.random()))
+        for clip, layer, head, name in itertools.product(("a", "b"), range(2), range(3), NAMES)
+        if (layer, head) not in leave_out
+    ]
+
+
+def test_a_table_from_what_heads_write_minimises_its_mean_over_clips(folder, capsys):
+    harms.write_changes(folder / "changes.csv", change_rows(), {"weights_sha256": SHA, "grid": [3, 4, 6]})
+    given = ["route", str(folder / "heads.csv"), "--changes", str(folder / "changes.csv")]
+    assert main([*given, "--rule", "threshold:tau=0.4"]) == 0
+    assert "total write_change" in capsys.readouterr().out
+    table = RoutingTable.load(folder / "routing.json")
+    assert table.probe["statistic"] == "write_change"
+    assert table.probe["changes_csv_sha256"] == files.sha256(folder / "changes.csv")
+    for layer, head in np.ndindex(2, 3):
+        means = {
+            name: np.mean([r.write_change for r in change_rows() if (r.layer, r.head, r.pattern) == (layer, head, name)])
+            for name in NAMES
+        }
+        chosen = table.layer_patterns(layer)[head].name
+        assert means.get(chosen, 0) < 0.4
+        assert chosen != "global" or min(means.values()) >= 0.4
+    assert main([*given, "--rule", "threshold:tau=0.4", "--harms", str(folder / "harms.csv")]) == 2
+    assert "allowed: one of them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("about", "left_out", "message"),
+    [
+        ({"weights_sha256": "f" * 64, "grid": [3, 4, 6]}, (), "its weights_sha256 is f"),
+        ({"weights_sha256": SHA, "grid": [3, 4, 5]}, (), r"its grid is \[3, 4, 5\]"),
+        ({"weights_sha256": SHA, "grid": [3, 4, 6]}, ((1, 2),), "layer 1, head 2, pattern frame is missing"),
+    ],
+)
+def test_changes_that_do_not_fit_are_refused(folder, capsys, about, left_out, message):
+    harms.write_changes(folder / "changes.csv", change_rows(left_out), about)
+    given = ["route", str(folder / "heads.csv"), "--rule", "budget:ratio=0.7", "--changes", str(folder / "changes.csv")]
+    assert main(given) == 2
+    assert re.search(message, capsys.readouterr().err) and not (folder / "routing.json").exists()
 
 
 def test_other_kinds_of_rows_do_not_count_and_rows_come_back(folder):

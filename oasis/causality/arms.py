@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from oasis import decide, files, harms, losses, rules
+from oasis import decide, files, losses, rules
 from oasis.decide import Rule
 from oasis.heads import read_heads
 from oasis.losses import Losses
@@ -53,7 +52,7 @@ def known(folder: Path) -> dict[str, Losses]:
     """Return what heads lose by every statistic, from the files of `oasis harm`."""
     heads, sha256 = read_heads(folder / "heads.csv"), files.sha256(folder / "heads.csv")
     found = {name: losses.of_heads(heads, name, sha256) for name in (KL, "kl_rel", "out_err")}
-    found["write_change"] = _written(found[KL], folder / "changes.csv")
+    found["write_change"] = losses.of_changes(found[KL], folder / "changes.csv")
     found[HARM] = losses.of_harms(found[KL], folder / "harms.csv", HARM)
     return found
 
@@ -120,16 +119,3 @@ def _arm(
 def _negated(choices: Choices) -> Choices:
     """Return choices whose quota gives the cheapest patterns to the heads that lose most by them."""
     return replace(choices, loss=-choices.loss)
-
-
-def _written(base: Losses, path: Path) -> Losses:
-    """Return what heads lose by `write_change`."""
-    rows, about = harms.read_changes(path)
-    if about.get("weights_sha256") != base.weights_sha256:
-        raise ValueError(f"{path}: it is of other weights than the head statistics; measure again")
-    means = pd.DataFrame(rows).groupby(["layer", "head", "pattern"])["write_change"].mean()
-    loss = np.zeros_like(base.choices.loss)
-    for layer, head, number in np.ndindex(loss.shape):
-        if number:
-            loss[layer, head, number] = means[layer, head, base.choices.patterns[number].name]
-    return replace(base, choices=replace(base.choices, loss=loss), record={**base.record, "statistic": "write_change"})

@@ -60,6 +60,12 @@ def add(commands: "Commands") -> None:
         "latent_mse_rel, pixel_mse, psnr_y_loss",
     )
     route.add_argument("--harms", metavar="CSV", type=Path, help="minimise measured harm instead, from `oasis harm`")
+    route.add_argument(
+        "--changes",
+        metavar="CSV",
+        type=Path,
+        help="minimise what heads write differently into the tokens instead, from `oasis harm`'s changes.csv",
+    )
     route.add_argument("--latency", metavar="CSV", type=Path, help="let ratios be of seconds, from `oasis harm`'s latency.csv")
     route.add_argument("--out", type=Path, help="file to write (routing.json beside HEADS_CSV)")
 
@@ -99,19 +105,24 @@ def _route(args: argparse.Namespace) -> None:
     from oasis import decide, files, harms, losses
 
     heads = decide.read_heads(args.heads_csv)
-    allowed = harms.STATISTICS if args.harms else decide.STATISTICS
+    if args.harms and args.changes:
+        raise ValueError("--harms and --changes both say what to minimise; allowed: one of them")
+    allowed = harms.STATISTICS if args.harms else ("write_change",) if args.changes else decide.STATISTICS
     statistic = args.statistic or allowed[0]
     if statistic not in allowed:
         raise ValueError(f"--statistic is {statistic!r}; allowed: {', '.join(allowed)}")
     if args.rule == "all":
-        if args.out or args.harms or args.latency:
-            raise ValueError("--out, --harms and --latency have no meaning with --rule all, which compares by FLOPs")
+        if args.out or args.harms or args.changes or args.latency:
+            raise ValueError("--out, --harms, --changes and --latency have no meaning with --rule all, which compares by FLOPs")
         print(decide.compare(heads, statistic=statistic).to_string(index=False, float_format="{:.4f}".format))
         return
     rule = decide.parse_rule(args.rule)
-    known = losses.of_heads(heads, "kl_mean" if args.harms else statistic, files.sha256(args.heads_csv))
+    measured = args.harms or args.changes
+    known = losses.of_heads(heads, "kl_mean" if measured else statistic, files.sha256(args.heads_csv))
     if args.harms:
         known = losses.of_harms(known, args.harms, statistic)
+    if args.changes:
+        known = losses.of_changes(known, args.changes)
     if args.latency:
         known = losses.in_seconds(known, args.latency)
     table = decide.decide_from(known, rule)
