@@ -20,8 +20,9 @@ def add(commands: "Commands") -> None:
         "ask everything about the heads of one model, on the built-in clips, and write one linked report: how stable their "
         "statistics are, whether these foretell harm, which routing is best at which cost, what else is redundant",
     )
-    study.add_argument("work", metavar="WORK", type=Path, help="folder of the report; a stopped run goes on")
+    study.add_argument("work", metavar="WORK", type=Path, help="folder of what is measured; a stopped run goes on")
     _add_size(study)
+    study.add_argument("--out", metavar="FOLDER", type=Path, help="folder of the report (WORK/report)")
     study.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes for harm and frontier (%(default)s)")
 
     redundancy = command(
@@ -62,8 +63,10 @@ def _study(args: argparse.Namespace) -> None:
         seed=args.seed,
         device=device(args.device),
     )
+    out = args.out or args.work / "report"
     check_kind(args.work, folder=True)
-    print(run.run(request, args.work, workers=at_least_one("--workers", args.workers), say=print))
+    check_kind(out, folder=True)
+    print(run.run(request, args.work, out, workers=at_least_one("--workers", args.workers), say=print))
 
 
 def _redundancy(args: argparse.Namespace) -> None:

@@ -38,34 +38,36 @@ class Request:
     device: str = "cpu"
 
 
-def run(request: Request, work: Path, *, workers: int, say: Callable[[str], Any] = lambda text: None) -> Path:
-    """Write all chapters into `work`, and a page of all; return the page. Chapters that are there are kept.
+def run(request: Request, work: Path, out: Path, *, workers: int, say: Callable[[str], Any] = lambda text: None) -> Path:
+    """Write all chapters into `out`, and a page of all; return the page. Chapters that are there are kept.
 
-    `say` is told what begins and how long it took. ValueError if `work` holds another study, or what a step refuses.
+    `work` keeps what a stopped run has measured, `say` is told how long each step took. ValueError if either folder holds
+    another study, or what a step refuses.
     """
-    work.mkdir(parents=True, exist_ok=True)
+    for folder in (work, out):
+        folder.mkdir(parents=True, exist_ok=True)
     with files.alone(work):
-        record = _agreed(request, work)
+        record = _agreed(request, work, out)
         steps: dict[str, Callable[[], Any]] = {
-            "gallery": lambda: _gallery(request, work, record),
-            "stability": lambda: _stability(request, work),
-            "harm": lambda: harm.run(_harm(request), work / "chunks", work / "harm", workers=workers),
-            "frontier": lambda: frontier.run(_frontier(request, work), work / "chunks", work / "frontier", workers=workers),
-            "redundancy": lambda: redundant.run(_redundancy(request), work / "redundancy"),
+            "gallery": lambda: _gallery(request, out, record),
+            "stability": lambda: _stability(request, work, out),
+            "harm": lambda: harm.run(_harm(request), work, out / "harm", workers=workers),
+            "frontier": lambda: frontier.run(_frontier(request, out), work, out / "frontier", workers=workers),
+            "redundancy": lambda: redundant.run(_redundancy(request), out / "redundancy"),
         }
         for name, step in steps.items():
-            if all((work / chapter / NAME).is_file() for chapter in CHAPTERS[name]):
+            if all((out / chapter / NAME).is_file() for chapter in CHAPTERS[name]):
                 say(f"{name}: is there")
                 continue
             started = time.monotonic()
             step()
             say(f"{name}: {time.monotonic() - started:.0f} s")
-        every = [work / chapter for chapters in CHAPTERS.values() for chapter in chapters]
-        return write_book(work, f"Which heads of {record['name']} matter", every)
+        every = [out / chapter for chapters in CHAPTERS.values() for chapter in chapters]
+        return write_book(out, f"Which heads of {record['name']} matter", every)
 
 
-def _agreed(request: Request, work: Path) -> Mapping[str, Any]:
-    """Note what is studied in `work`; ValueError if another study left its chapters there."""
+def _agreed(request: Request, *folders: Path) -> Mapping[str, Any]:
+    """Note in the folders what is studied; ValueError if another study left something in one of them."""
     loaded = load_model(request.model)
     said = {
         "name": loaded.model.config.name,
@@ -75,17 +77,18 @@ def _agreed(request: Request, work: Path) -> Mapping[str, Any]:
         "oasis": oasis.__version__,
     }
     record = json.loads(json.dumps(said))
-    path = work / "study.json"
-    if path.exists():
-        there = json.loads(path.read_text(encoding="utf-8"))
+    notes = [folder / "study.json" for folder in folders]
+    for note in notes:
+        there = json.loads(note.read_text(encoding="utf-8")) if note.exists() else record
         for name, value in record.items():
             if there.get(name) != value:
-                raise ValueError(f"{path}: {name} is {there.get(name)!r}, asked for is {value!r}; name another folder")
-    files.write_text(path, json.dumps(record, indent=1) + "\n")
+                raise ValueError(f"{note}: {name} is {there.get(name)!r}, asked for is {value!r}; name another folder")
+    for note in notes:
+        files.write_text(note, json.dumps(record, indent=1) + "\n")
     return record
 
 
-def _gallery(request: Request, work: Path, record: Mapping[str, Any]) -> None:
+def _gallery(request: Request, out: Path, record: Mapping[str, Any]) -> None:
     """Profile the heads (the pages of the other chapters link that run) and show every one of them."""
     asked = profiling.Request(
         model=request.model,
@@ -95,25 +98,25 @@ def _gallery(request: Request, work: Path, record: Mapping[str, Any]) -> None:
         device=request.device,
         command="oasis study",
     )
-    profiling.profile(asked, work / "profile")
-    profiled = read_run(work / "profile")
+    profiling.profile(asked, out / "profile")
+    profiled = read_run(out / "profile")
     looked = next(clip for clip in clips.load("builtin-train") if clip.name == profiled.looks["clip"].item())
     loaded = load_model(request.model)
     loaded.model.to(request.device)
-    gallery.write(probe.Own(loaded), profiled, profiling.centre(looked.lq, asked), work / "gallery", record)
+    gallery.write(probe.Own(loaded), profiled, profiling.centre(looked.lq, asked), out / "gallery", record)
 
 
-def _stability(request: Request, work: Path) -> None:
+def _stability(request: Request, work: Path, out: Path) -> None:
     tables = conditions.measure(request.model, work, conditions.of(request.model), device=request.device)
-    stability.write(tables, work / "stability", seed=request.seed, command="oasis study")
+    stability.write(tables, out / "stability", seed=request.seed, command="oasis study")
 
 
 def _harm(request: Request) -> measured.Request:
     return measured.Request(model=request.model, cut=request.cut, seed=request.seed, device=request.device)
 
 
-def _frontier(request: Request, work: Path) -> executed.Request:
-    return executed.Request(harms=work / "harm", model=request.model, cut=request.cut, device=request.device)
+def _frontier(request: Request, out: Path) -> executed.Request:
+    return executed.Request(harms=out / "harm", model=request.model, cut=request.cut, device=request.device)
 
 
 def _redundancy(request: Request) -> redundant.Request:

@@ -23,16 +23,17 @@ def studied(tmp_path_factory):
         patch.setattr(builtin, "make", functools.cache(builtin.make))
         patch.setattr(conditions, "of", lambda model: conditions.CONDITIONS[:1])
         said: list[str] = []
-        run.run(request, folder / "work", workers=1, say=said.append)
-        before = {path: path.stat().st_mtime_ns for path in (folder / "work").rglob("*.csv")}
-        run.run(request, folder / "work", workers=1, say=said.append)
-    assert before == {path: path.stat().st_mtime_ns for path in (folder / "work").rglob("*.csv")}
+        run.run(request, folder / "work", folder / "report", workers=1, say=said.append)
+        before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.csv")}
+        run.run(request, folder / "work", folder / "report", workers=1, say=said.append)
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*.csv")}
     assert said[5:] == [f"{name}: is there" for name in run.CHAPTERS]
-    return request, folder / "work"
+    return request, folder
 
 
 def test_every_chapter_is_there_and_on_the_page(studied):
-    _, work = studied
+    _, folder = studied
+    work = folder / "report"
     page = (work / "index.html").read_text(encoding="utf-8")
     for chapters in run.CHAPTERS.values():
         for name in chapters:
@@ -45,22 +46,24 @@ def test_every_chapter_is_there_and_on_the_page(studied):
 
 
 def test_every_link_of_every_page_leads_somewhere(studied):
-    _, work = studied
-    for page in work.rglob("index.html"):
+    _, folder = studied
+    for page in (folder / "report").rglob("index.html"):
         for link in re.findall(r'(?:href|src)="([^"#]+)"', page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), (page, link)
 
 
 def test_another_study_is_refused_in_its_folder(studied):
-    request, work = studied
+    request, folder = studied
     with pytest.raises(ValueError, match=r"study\.json: seed is 0, asked for is 1; name another folder"):
-        run.run(dataclasses.replace(request, seed=1), work, workers=1)
-    assert json.loads((work / "study.json").read_text(encoding="utf-8"))["seed"] == 0
+        run.run(dataclasses.replace(request, seed=1), folder / "work", folder / "report", workers=1)
+    assert json.loads((folder / "report" / "study.json").read_text(encoding="utf-8"))["seed"] == 0
 
 
 def test_a_chapter_that_is_missing_is_made_again(studied, monkeypatch):
-    request, work = studied
-    (work / "gallery" / NAME).unlink()
+    request, folder = studied
+    (folder / "report" / "gallery" / NAME).unlink()
     said: list[str] = []
-    run.run(request, work, workers=1, say=said.append)
-    assert said[0].startswith("gallery: ") and said[0] != "gallery: is there" and (work / "gallery" / NAME).is_file()
+    run.run(request, folder / "work", folder / "report", workers=1, say=said.append)
+    assert (
+        said[0].startswith("gallery: ") and said[0] != "gallery: is there" and (folder / "report" / "gallery" / NAME).is_file()
+    )
