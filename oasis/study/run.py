@@ -51,8 +51,8 @@ def run(request: Request, work: Path, out: Path, *, workers: int, say: Callable[
         steps: dict[str, Callable[[], Any]] = {
             "gallery": lambda: _gallery(request, out, record),
             "stability": lambda: _stability(request, work, out),
-            "harm": lambda: harm.run(_harm(request), work, out / "harm", workers=workers),
-            "frontier": lambda: frontier.run(_frontier(request, out), work, out / "frontier", workers=workers),
+            "harm": lambda: harm.run(_harm(request), work / "chunks", out / "harm", workers=workers),
+            "frontier": lambda: frontier.run(_frontier(request, out), work / "chunks", out / "frontier", workers=workers),
             "redundancy": lambda: redundant.run(_redundancy(request), out / "redundancy"),
         }
         for name, step in steps.items():
