@@ -1,5 +1,6 @@
 """The chapters on redundancy, each beside its tables."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ EMPTY = ("quality", "update_rel", "head", "other_head")
 """Columns in which an empty field stands for no value."""
 
 
-def similarity(folder: Path, record: Mapping[str, Any]) -> Path:
+def similarity(folder: Path, profile: Path, record: Mapping[str, Any]) -> Path:
     """Write the chapter on heads and layers that are alike into the folder of its tables; return the folder."""
     rows, clusters, groups = (_read(folder / f"{name}.csv") for name in ("similarity", "clusters", "groups"))
-    heads = read_heads(folder.parent / "profile" / "heads.csv")
+    heads = read_heads(profile / "heads.csv")
     pictures = [
         Picture(
             name="heads-cka",
@@ -62,7 +63,7 @@ def similarity(folder: Path, record: Mapping[str, Any]) -> Path:
             Table(file="clusters.csv", caption="Quality of k groups of heads"),
             Table(file="groups.csv", caption="Group and pattern of every head"),
         ],
-        links={"../profile/index.html": "the heads, one by one"},
+        links=_link(profile, folder),
         record=record,
         trained=bool(record["trained"]),
     )
@@ -70,7 +71,7 @@ def similarity(folder: Path, record: Mapping[str, Any]) -> Path:
     return folder
 
 
-def layers(folder: Path, record: Mapping[str, Any]) -> Path:
+def layers(folder: Path, profile: Path, record: Mapping[str, Any]) -> Path:
     """Write the chapter on layers and constants into the folder of its tables; return the folder."""
     skips, constants = _read(folder / "skips.csv"), _read(folder / "constants.csv")
     pictures = [
@@ -101,6 +102,7 @@ def layers(folder: Path, record: Mapping[str, Any]) -> Path:
             Table(file="skips.csv", caption="Every layer and part left out, on every clip"),
             Table(file="constants.csv", caption="Every change of a constant, on every clip"),
         ],
+        links=_link(profile, folder),
         record=record,
         trained=bool(record["trained"]),
     )
@@ -108,7 +110,7 @@ def layers(folder: Path, record: Mapping[str, Any]) -> Path:
     return folder
 
 
-def tokens(folder: Path, record: Mapping[str, Any]) -> Path:
+def tokens(folder: Path, profile: Path, record: Mapping[str, Any]) -> Path:
     """Write the chapter on repeated tokens into the folder of its table; return the folder."""
     rows = _read(folder / "tokens.csv")
     pictures, drawn = [], {}
@@ -135,6 +137,7 @@ def tokens(folder: Path, record: Mapping[str, Any]) -> Path:
         },
         pictures=pictures,
         tables=[Table(file="tokens.csv", caption="Every latent frame of every clip, behind every layer")],
+        links=_link(profile, folder),
         record=record,
         trained=bool(record["trained"]),
     )
@@ -142,11 +145,15 @@ def tokens(folder: Path, record: Mapping[str, Any]) -> Path:
     return folder
 
 
-CHAPTERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Path]] = {
+CHAPTERS: Mapping[str, Callable[[Path, Path, Mapping[str, Any]], Path]] = {
     "similarity": similarity,
     "layers": layers,
     "tokens": tokens,
 }
+
+
+def _link(profile: Path, folder: Path) -> dict[str, str]:
+    return {Path(os.path.relpath(profile / "index.html", folder)).as_posix(): "the heads, one by one"}
 
 
 def _read(path: Path) -> pd.DataFrame:

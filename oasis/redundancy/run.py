@@ -48,32 +48,37 @@ class Request:
     device: str = "cpu"
 
 
-def run(request: Request, out: Path) -> Path:
+def run(request: Request, out: Path, profile: Path | None = None) -> Path:
     """Write chapters (similarity, layers, tokens) and a page of all, and return the page.
 
-    Beside them lies the profiled run that the heads are grouped by. The folder receives all of them or none. ValueError and
-    OSError say what does not fit.
+    `profile`: the profiled run that the heads are grouped by; without one the heads are profiled into `out`/profile. The
+    folder receives everything or nothing. ValueError and OSError say what does not fit.
     """
     loaded = load_model(request.model)
     loaded.model.to(request.device)
     with files.replacing_folder(out) as folder:
-        profiled = profiling.Request(
-            model=request.model,
-            data=request.data,
-            frames=request.cut.frames,
-            crop=request.cut.crop,
-            device=request.device,
-            command="oasis redundancy",
-        )
-        profiling.profile(profiled, folder / "profile")
-        found = _measured(loaded, request, folder / "profile")
-        record = _record(loaded, request, files.sha256(folder / "profile" / "heads.csv"))
+        if profile is None:
+            profile = folder / "profile"
+            profiling.profile(_profiled(request), profile)
+        found = _measured(loaded, request, profile)
+        record = _record(loaded, request, files.sha256(profile / "heads.csv"))
         for name, (chapter, row) in TABLES.items():
             (folder / chapter).mkdir(exist_ok=True)
             tables.write(folder / chapter / f"{name}.csv", row, found[name], record)
-        chapters = [write(folder / name, record) for name, write in pages.CHAPTERS.items()]
+        chapters = [write(folder / name, profile, record) for name, write in pages.CHAPTERS.items()]
         write_book(folder, f"What else is redundant in {loaded.model.config.name}", chapters)
     return out / "index.html"
+
+
+def _profiled(request: Request) -> profiling.Request:
+    return profiling.Request(
+        model=request.model,
+        data=request.data,
+        frames=request.cut.frames,
+        crop=request.cut.crop,
+        device=request.device,
+        command="oasis redundancy",
+    )
 
 
 def _measured(loaded: Loaded, request: Request, profile: Path) -> dict[str, list[Any]]:

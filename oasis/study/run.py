@@ -53,7 +53,7 @@ def run(request: Request, work: Path, out: Path, *, workers: int, say: Callable[
             "stability": lambda: _stability(request, work, out),
             "harm": lambda: harm.run(_harm(request), work / "chunks", out / "harm", workers=workers),
             "frontier": lambda: frontier.run(_frontier(request, out), work / "chunks", out / "frontier", workers=workers),
-            "redundancy": lambda: redundant.run(_redundancy(request), out / "redundancy"),
+            "redundancy": lambda: redundant.run(_redundancy(request), out / "redundancy", out / "profile"),
         }
         for name, step in steps.items():
             if all((out / chapter / NAME).is_file() for chapter in CHAPTERS[name]):
