@@ -1,5 +1,6 @@
 """Tables of head statistics become a chapter: rows, figures, findings and a page."""
 
+import json
 import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -64,12 +65,14 @@ def write(
     resamples: int = RESAMPLES,
     seed: int = 0,
     reference: str | None = None,
+    trained: bool | None = None,
     command: str = "",
 ) -> None:
     """Compare tables of head statistics (heads.csv) by name and write the chapter into `folder`, whole or not at all.
 
     `reference` is the table that the others are held against, by default the first. Names of the form AXIS/NAME group
-    tables. Equal tables and settings give equal bytes. ValueError says what does not fit.
+    tables. `trained` says whether the reference's weights are; without it run.json beside its table says so, if it is there,
+    else the model's name. Equal tables and settings give equal bytes. ValueError says what does not fit.
     """
     request = _request(rule, statistic, resamples, seed)
     found = [Resampled(table=table, request=request) for table in tables.read(paths)]
@@ -90,9 +93,16 @@ def write(
             pictures=[Picture(name=name, alt=alt, caption=caption) for name, (_, alt, caption) in shown.items()],
             tables=[Table(file=f"{name}.csv", caption=CAPTIONS[name]) for name in rows],
             record=_record(found, held, command),
-            trained=not any(each.table.model.startswith("random-") for each in found if each is held),
+            trained=_trained(paths[held.name], held.table.model) if trained is None else trained,
         )
         write_chapter(temporary, chapter, {name: figure for name, (figure, _, _) in shown.items()})
+
+
+def _trained(table: Path, model: str) -> bool:
+    try:
+        return bool(json.loads(table.with_name("run.json").read_text(encoding="utf-8"))["trained"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return not model.startswith("random-")
 
 
 def _request(rule: str, statistic: str, resamples: int, seed: int) -> Request:

@@ -50,7 +50,7 @@ def run(request: Request, work: Path, out: Path, *, workers: int, say: Callable[
         record = _agreed(request, work, out)
         steps: dict[str, Callable[[], Any]] = {
             "gallery": lambda: _gallery(request, out, record),
-            "stability": lambda: _stability(request, work, out),
+            "stability": lambda: _stability(request, work, out, record),
             "harm": lambda: harm.run(_harm(request), work / "chunks", out / "harm", workers=workers),
             "frontier": lambda: frontier.run(_frontier(request, out), work / "chunks", out / "frontier", workers=workers),
             "redundancy": lambda: redundant.run(_redundancy(request), out / "redundancy", out / "profile"),
@@ -72,6 +72,7 @@ def _agreed(request: Request, *folders: Path) -> Mapping[str, Any]:
     said = {
         "name": loaded.model.config.name,
         "weights_sha256": loaded.weights_sha256,
+        "trained": loaded.trained,
         **asdict(request),
         "device": profiling.device_name(request.device),
         "oasis": oasis.__version__,
@@ -106,9 +107,9 @@ def _gallery(request: Request, out: Path, record: Mapping[str, Any]) -> None:
     gallery.write(probe.Own(loaded), profiled, profiling.centre(looked.lq, asked), out / "gallery", record)
 
 
-def _stability(request: Request, work: Path, out: Path) -> None:
+def _stability(request: Request, work: Path, out: Path, record: Mapping[str, Any]) -> None:
     tables = conditions.measure(request.model, work, conditions.of(request.model), device=request.device)
-    stability.write(tables, out / "stability", seed=request.seed, command="oasis study")
+    stability.write(tables, out / "stability", seed=request.seed, trained=record["trained"], command="oasis study")
 
 
 def _harm(request: Request) -> measured.Request:

@@ -248,6 +248,15 @@ def test_one_table_has_intervals_and_the_curve(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").glob("*.csv")} == {"intervals.csv", "changed.csv", "enough.csv"}
 
 
+def test_a_run_beside_the_table_says_whether_weights_are_trained(tmp_path: Path) -> None:
+    path = write(tmp_path / "one" / "heads.csv", drawn(13, 4))
+    stability.write({"one": path}, tmp_path / "out", resamples=40)
+    assert read_chapter(tmp_path / "out").trained
+    path.with_name("run.json").write_text('{"trained": false}', encoding="utf-8")
+    stability.write({"one": path}, tmp_path / "out", resamples=40)
+    assert not read_chapter(tmp_path / "out").trained
+
+
 def test_few_clips_have_no_intervals_and_say_so(tmp_path: Path) -> None:
     paths = {name: write(tmp_path / name, drawn(clips, clips)) for clips, name in enumerate(("a", "b"), start=1)}
     stability.write(paths, tmp_path / "out", resamples=40)
