@@ -1,6 +1,6 @@
 """The chapter on causality: from the rows of a run to sentences, tables and figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +94,17 @@ def findings(measured: Measured, correlations: pd.DataFrame, added: pd.DataFrame
     whole = "all" if len(measured.patterns) > 1 else measured.patterns[0]
     latent = correlations[correlations["harm"] == "latent_mse"].set_index(["control", "pattern", "statistic"]).sort_index()
     overall, within = (latent.loc[control, whole] for control in ("none", "within"))
+    each = {name: latent.loc["none", name, KL] for name in measured.patterns}
     found = [
         Finding(
-            text=f"KL orders heads by the latent MSE that they cause with a Spearman of {_said(overall.loc[KL])} "
-            f"(Kendall {overall.loc[KL, 'kendall']:.2f}) over {overall.loc[KL, 'points']} heads and patterns; "
-            + "; ".join(f"{name}: {_said(latent.loc['none', name, KL])}" for name in measured.patterns)
+            text="Under one and the same pattern, KL orders heads by the latent MSE that they cause with a Spearman of "
+            + "; ".join(f"{_said(row)} ({name})" for name, row in each.items())
             + ".",
+            verdict=_least([_sign(row) for row in each.values()]),
+        ),
+        Finding(
+            text=f"Over {overall.loc[KL, 'points']} heads and patterns together it is {_said(overall.loc[KL])} (Kendall "
+            f"{overall.loc[KL, 'kendall']:.2f}), which includes that a narrower pattern has more KL and does more harm.",
             verdict=_sign(overall.loc[KL]),
         ),
         Finding(
@@ -168,3 +173,8 @@ def _difference(row: pd.Series, sign: int = 1) -> str:
 def _sign(row: "pd.Series | dict[str, float]") -> Verdict:
     """Return how a positive effect stands."""
     return "shown" if row["low"] > 0 else "against" if row["high"] < 0 else "not shown"
+
+
+def _least(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return "shown" where all are, "against" where one is."""
+    return "against" if "against" in verdicts else "shown" if set(verdicts) == {"shown"} else "not shown"

@@ -147,7 +147,7 @@ def test_a_frontier_executes_what_load_model_routes_on_held_out_clips(model: Pat
 
 
 def test_chapters_hold_findings_of_every_kind_and_their_files(done: Path) -> None:
-    for name, words in (("harm", "KL orders heads"), ("frontier", f"budget KL minus {RANDOM}")):
+    for name, words in (("harm", "Under one and the same pattern, KL orders heads"), ("frontier", f"budget KL minus {RANDOM}")):
         chapter = read_chapter(done / name)
         assert any(words in finding.text for finding in chapter.findings) and chapter.trained
         assert all((done / name / table.file).exists() for table in chapter.tables)
