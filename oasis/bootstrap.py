@@ -49,6 +49,18 @@ def percentile(estimate: Values, resampled: Values, clips: int) -> Interval:
     return Interval(estimate - stretch * (estimate - low), estimate + stretch * (high - estimate))
 
 
+def replaced(estimate: float, resampled: Float[np.ndarray, "resamples"], clips: int) -> tuple[float, float]:
+    """Return the percentile interval of resamples that drew clips with replacement, its arms stretched for few clips.
+
+    As in `percentile`, and by the root of n / (n - 1), because such a resample varies by (n - 1)/n of what clips do. Of one
+    clip nothing is known of others: then the interval is that of whatever else was drawn. What was drawn besides clips is
+    stretched with them, which errs on the cautious side.
+    """
+    low, _, high = _quantiles(resampled)
+    wider = stats.t.ppf(0.975, clips - 1) / stats.norm.ppf(0.975) * math.sqrt(clips / (clips - 1)) if clips > 1 else 1.0
+    return float(estimate - wider * (estimate - low)), float(estimate + wider * (high - estimate))
+
+
 class Mean(NamedTuple):
     """A mean over clips and the bounds of its 95 % interval."""
 

@@ -140,3 +140,22 @@ def test_a_basic_interval_holds_its_estimate_and_stays_in_its_bounds() -> None:
     resampled = np.random.default_rng(0).uniform(0.7, 0.9, 1000)  # all below the estimate: noise pulls down
     low, high = bootstrap.basic(np.array(0.95), resampled, 8, least=-1, most=1)
     assert low == 0.95 and high == 1
+
+
+@pytest.mark.parametrize("clips", [4, 6, 10])
+def test_replaced_clips_cover_the_mean_where_plain_percentiles_are_too_narrow(clips: int) -> None:
+    generator = np.random.default_rng(clips)
+    inside, plain, repetitions = 0, 0, 400
+    for _ in range(repetitions):
+        values = generator.normal(size=clips)
+        resampled = values[generator.integers(clips, size=(500, clips))].mean(axis=1)
+        low, high = bootstrap.replaced(values.mean(), resampled, clips)
+        inside += low <= 0 <= high
+        low, high = np.quantile(resampled, [0.025, 0.975])
+        plain += low <= 0 <= high
+    assert 0.91 <= inside / repetitions <= 0.985
+    assert plain < inside and (clips > 4 or plain / repetitions < 0.87)
+
+
+def test_of_one_clip_the_interval_is_that_of_what_else_was_drawn() -> None:
+    assert bootstrap.replaced(0.0, np.linspace(-1, 1, 1001), 1) == pytest.approx((-0.95, 0.95))

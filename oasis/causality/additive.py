@@ -1,12 +1,14 @@
 """Whether harms add up: of pairs against their two heads, of whole layers against all their heads."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from oasis.causality.rank import RESAMPLES, interval, spearman
+from oasis.bootstrap import replaced
+from oasis.causality.rank import RESAMPLES, spearman
 from oasis.harms import ALL, Harm
 
 GROUPS = ("pair, one layer", "pair, two layers", "layer")
@@ -54,8 +56,9 @@ def summary(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
         draws = _numbers(*(np.take_along_axis(one[clips].mean(axis=1), points, axis=1) for one in (x, y)))
         row: dict[str, object] = {"group": group, "points": x.shape[1], "clips": len(x)}
         for name, values in draws.items():
-            row |= {name: float(values[0])}
-            row |= dict(zip((f"{name}_low", f"{name}_high"), interval(values), strict=True))
+            low, high = replaced(float(values[0]), values, len(x))
+            most = 1.0 if name in ("r2", "spearman") else math.inf
+            row |= {name: float(values[0]), f"{name}_low": low, f"{name}_high": min(high, most)}
         rows.append(row)
     columns = [f"{name}{end}" for name in NUMBERS for end in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=["group", "points", "clips", *columns])

@@ -28,8 +28,8 @@ TERMS = {
     "layers left": "control: how many layers there are from this one on; an early head has more to spoil",
     "within layers and patterns": "Spearman's correlation of ranks among the heads of one layer under one pattern: what is "
     "left when both are held fixed",
-    "intervals": "95 %, percentile bootstrap over clips and, independently, over the heads of every layer; all statistics "
-    "share the resamples, so that differences are paired",
+    "intervals": "95 %, percentile bootstrap over clips and, independently, over the heads of every layer, arms stretched for "
+    "few clips as Student's t is; all statistics share the resamples, so that differences are paired",
 }
 
 

@@ -7,8 +7,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from oasis import rules
+from oasis.bootstrap import replaced
 from oasis.causality.arms import RANDOM, SCATTERED
-from oasis.causality.rank import RESAMPLES, interval, spearman, spearman_within
+from oasis.causality.rank import RESAMPLES, spearman, spearman_within
 from oasis.frontiers import TOTALS
 from oasis.losses import Losses
 
@@ -55,7 +56,7 @@ def means(rows: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
         row["attention_flops_ratio"] = part["attention_flops_ratio"].mean()
         for name, values in columns.items():
             draws = _drawn(_by_seed(part.assign(value=values[part.index]))[:, None], seed)[:, 0]
-            numbers = np.array([draws[0], *interval(draws)])
+            numbers = np.array([draws[0], *replaced(draws[0], draws, part["clip"].nunique())])
             row |= dict(zip((name, f"{name}_low", f"{name}_high"), 10**numbers if name == "harm" else numbers, strict=True))
         found.append(row)
     return pd.DataFrame(found)
@@ -77,7 +78,7 @@ def differences(rows: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
             draws = _drawn(one - other, seed)
             steps = sorted(stepped["ratio"].unique())
             for ratio, column in [*zip(steps, draws.T, strict=True), (None, draws.mean(axis=1))]:
-                low, high = interval(column)
+                low, high = replaced(float(column[0]), column, one.shape[2])
                 numbers = {"difference": float(column[0]), "low": low, "high": high}
                 found.append({"measure": measure, "first": first, "second": second, "ratio": ratio, **numbers})
     return pd.DataFrame(found, columns=["measure", "first", "second", "ratio", "difference", "low", "high"])
@@ -107,7 +108,8 @@ def predicted(rows: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
         within = spearman_within(said, happened)
         overall = spearman(said.reshape(RESAMPLES, -1), happened.reshape(RESAMPLES, -1))
         for column, draws in (("spearman", overall), ("within", within)):
-            row |= dict(zip((column, f"{column}_low", f"{column}_high"), (draws[0], *interval(draws)), strict=True))
+            low, high = replaced(draws[0], draws, cube.shape[2])
+            row |= {column: draws[0], f"{column}_low": max(low, -1.0), f"{column}_high": min(high, 1.0)}
         found.append(row)
     return pd.DataFrame(found)
 

@@ -8,6 +8,8 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from scipy import stats
 
+from oasis.bootstrap import replaced
+
 RESAMPLES = 2000
 Cube = Float[np.ndarray, "clips layers heads patterns"]
 
@@ -56,12 +58,6 @@ def kendall(x: Float[np.ndarray, "points"], y: Float[np.ndarray, "points"]) -> f
     return tau if np.isfinite(tau) else 0.0
 
 
-def interval(draws: Float[np.ndarray, "draws"]) -> tuple[float, float]:
-    """Return the 95 % percentile interval."""
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(low), float(high)
-
-
 def correlations(
     statistics: Mapping[str, Cube], harm: Cube, names: tuple[str, ...], *, reference: str, seed: int = 0
 ) -> list[dict[str, object]]:
@@ -83,9 +79,11 @@ def correlations(
             each = {name: _correlation(_ranks(_grouped(cube[..., numbers], control)), ordered) for name, cube in found.items()}
             for name, draws in each.items():
                 more = draws - each[reference]
-                low, high = interval(draws)
-                more_low, more_high = interval(more)
                 shown = float(draws.mean() if name == "random" else draws[0])
+                # Random numbers are drawn anew each time and owe nothing to the clips.
+                low, high = replaced(shown, draws, 1 if name == "random" else len(harm))
+                more_low, more_high = replaced(shown - float(each[reference][0]), more, len(harm))
+                low, high = max(low, -1.0), min(high, 1.0)
                 one = [cube[0][..., numbers].ravel() for cube in (found[name], target)]
                 tau = kendall(*one) if control == "none" and name != "random" else None
                 rows.append(

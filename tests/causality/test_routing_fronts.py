@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from oasis.causality import fronts
 from oasis.causality.arms import RANDOM
@@ -14,6 +15,9 @@ STEPS, CLIPS = (0.3, 0.6), ("a", "b", "c")
 WORTH = {name: 30.0 for pair in fronts.PAIRS for name in pair} | {"budget KL": 33.0, RANDOM: 31.0}
 CLIP = dict(zip(CLIPS, (0.0, 20.0, -10.0), strict=True))
 """dB that a clip is easier than another: more than any difference between arms."""
+
+STRETCH = stats.t.ppf(0.975, 2) / stats.norm.ppf(0.975) * (3 / 2) ** 0.5
+"""Of intervals over three clips."""
 
 
 def rows(**changed):
@@ -34,7 +38,9 @@ def test_differences_are_paired_by_clip_and_step():
     one = table[(table["first"] == "budget KL") & (table["second"] == RANDOM) & (table["measure"] == "psnr_to_dense")]
     assert [None if pd.isna(ratio) else ratio for ratio in one["ratio"]] == [0.3, 0.6, None]
     assert one["difference"].to_numpy() == pytest.approx(np.full(3, 33 - 31.5))  # two draws, 1 dB apart
-    assert one["low"].to_numpy() == pytest.approx(np.full(3, 1.0)) and one["high"].to_numpy() == pytest.approx(np.full(3, 2.0))
+    # The resamples of two draws reach half a dB to either side; arms are stretched as three clips ask for.
+    assert one["low"].to_numpy() == pytest.approx(np.full(3, 1.5 - 0.5 * STRETCH))
+    assert one["high"].to_numpy() == pytest.approx(np.full(3, 1.5 + 0.5 * STRETCH))
     other = table[(table["first"] == "budget KL") & (table["second"] == "budget harm")]
     assert other[["difference", "low", "high"]].to_numpy() == pytest.approx(np.full((6, 3), 3.0))  # clips differ by 30 dB
 
@@ -45,7 +51,9 @@ def test_means_over_random_are_paired_and_harm_is_a_geometric_mean():
     assert [kl["over_random"], kl["over_random_low"], kl["over_random_high"]] == pytest.approx([1.5] * 3)
     assert kl["harm"] == pytest.approx(10 ** (-(33 + 10 / 3 + 6) / 10)) and kl["gain"] == pytest.approx(-1)
     random = table.loc[(RANDOM, 0.3)]
-    assert [random["over_random"], random["over_random_low"], random["over_random_high"]] == pytest.approx([0, -0.5, 0.5])
+    assert [random["over_random"], random["over_random_low"], random["over_random_high"]] == pytest.approx(
+        [0, -0.5 * STRETCH, 0.5 * STRETCH]
+    )
 
 
 def test_equal_outputs_are_no_infinite_gain():
