@@ -1,6 +1,7 @@
 """A change run from the layer where it begins against the whole forward of the network so changed, and what it says inside."""
 
 import copy
+import functools
 
 import pytest
 import torch
@@ -28,8 +29,13 @@ PATTERNS = (
 )
 MODEL = network(layers=LAYERS, heads=HEADS).requires_grad_(False)
 MODEL.fold_constants()
-DENSE = Dense(MODEL, FRAMES)
 HEAD = st.tuples(st.integers(0, LAYERS - 1), st.integers(0, HEADS - 1))
+
+
+@functools.cache
+def kept():
+    """The dense forward; made in the first test, because other tests may change the number of threads, and with it the bits."""
+    return Dense(MODEL, FRAMES)
 
 
 def whole(changed):
@@ -37,21 +43,21 @@ def whole(changed):
     model = copy.deepcopy(MODEL)
     model.dit.patterns = patterns_under(model, changed)
     with torch.inference_mode():
-        return model.latents(DENSE.lq)
+        return model.latents(kept().lq)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.dictionaries(HEAD, st.sampled_from(PATTERNS), min_size=1, max_size=6))
 def test_any_change_has_the_bits_of_a_whole_forward(changed):
-    assert torch.equal(DENSE.changed(changed), whole(changed))
+    assert torch.equal(kept().changed(changed), whole(changed))
 
 
 def test_the_dense_forward_is_the_networks_own_and_changes_leave_it_alone():
-    before = DENSE.latents.clone()
-    other = DENSE.changed({(0, 1): FRAME, (2, 3): window(2, 2)})
-    assert torch.equal(whole({}), before) and torch.equal(DENSE.latents, before) and not torch.equal(other, before)
-    assert torch.equal(DENSE.changed({(1, 0): GLOBAL}), before)
-    clip = DENSE.pixels(before)
+    before = kept().latents.clone()
+    other = kept().changed({(0, 1): FRAME, (2, 3): window(2, 2)})
+    assert torch.equal(whole({}), before) and torch.equal(kept().latents, before) and not torch.equal(other, before)
+    assert torch.equal(kept().changed({(1, 0): GLOBAL}), before)
+    clip = kept().pixels(before)
     with torch.inference_mode():
         own = MODEL(FRAMES.transpose(0, 1)[None].float() / 127.5 - 1)[0].transpose(0, 1)
     assert torch.equal(clip, (own + 1) / 2)
@@ -114,6 +120,6 @@ def test_what_changes_inside_a_layer_is_the_mass_outside_times_the_way_to_the_ou
 def test_out_change_and_the_probes_relative_error_say_the_same_of_one_head():
     loaded = Loaded(MODEL, "ab", trained=False)
     heads = probe(Own(loaded), [("clip", FRAMES)], [FRAME]).heads.set_index(["layer", "head"])
-    for row in changes(DENSE, "clip", 2, ["frame"]):
-        full = DENSE.layer(2).found[:, row.head].double().square().sum(-1).mean().sqrt()
+    for row in changes(kept(), "clip", 2, ["frame"]):
+        full = kept().layer(2).found[:, row.head].double().square().sum(-1).mean().sqrt()
         assert row.out_change / float(full) == pytest.approx(heads.loc[(2, row.head), "out_err"], rel=1e-5)
