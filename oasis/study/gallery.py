@@ -21,7 +21,7 @@ from oasis.report.plots import STYLE, WIDTH
 from oasis.report.run import Run
 from oasis.routing import RoutingTable
 
-PANEL = 120
+PANEL = 96
 """Pixels of a panel's picture, at most, in width."""
 STRIP, EDGE = 8, 3
 """Rows of pixels of the strip of frames, and of the frame around a panel."""
