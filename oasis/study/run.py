@@ -16,6 +16,7 @@ from oasis.model import load_model
 from oasis.redundancy import run as redundant
 from oasis.report.chapters import NAME, write_book
 from oasis.report.run import read_run
+from oasis.routing import GLOBAL
 from oasis.study import conditions, gallery
 
 CHAPTERS = {
@@ -44,10 +45,11 @@ def run(request: Request, work: Path, out: Path, *, workers: int, say: Callable[
     `work` keeps what a stopped run has measured, `say` is told how long each step took. ValueError if either folder holds
     another study, or what a step refuses.
     """
+    record = _record(request)
     for folder in (work, out):
         folder.mkdir(parents=True, exist_ok=True)
     with files.alone(work):
-        record = _agreed(request, work, out)
+        _agree(record, work, out)
         steps: dict[str, Callable[[], Any]] = {
             "gallery": lambda: _gallery(request, out, record),
             "stability": lambda: _stability(request, work, out, record),
@@ -66,9 +68,11 @@ def run(request: Request, work: Path, out: Path, *, workers: int, say: Callable[
         return write_book(out, f"Which heads of {record['name']} matter", every)
 
 
-def _agreed(request: Request, *folders: Path) -> Mapping[str, Any]:
-    """Note in the folders what is studied; ValueError if another study left something in one of them."""
+def _record(request: Request) -> dict[str, Any]:
+    """Return what is studied, as JSON holds it; ValueError unless the model is dense."""
     loaded = load_model(request.model)
+    if any(pattern != GLOBAL for layer in loaded.model.dit.patterns for pattern in layer):
+        raise ValueError(f"model {request.model!r} is routed; only of a dense one can be asked how to route it")
     said = {
         "name": loaded.model.config.name,
         "weights_sha256": loaded.weights_sha256,
@@ -77,7 +81,11 @@ def _agreed(request: Request, *folders: Path) -> Mapping[str, Any]:
         "device": profiling.device_name(request.device),
         "oasis": oasis.__version__,
     }
-    record = json.loads(json.dumps(said))
+    return json.loads(json.dumps(said))
+
+
+def _agree(record: Mapping[str, Any], *folders: Path) -> None:
+    """Note in the folders what is studied; ValueError if another study left something in one of them."""
     notes = [folder / "study.json" for folder in folders]
     for note in notes:
         there = json.loads(note.read_text(encoding="utf-8")) if note.exists() else record
@@ -86,7 +94,6 @@ def _agreed(request: Request, *folders: Path) -> Mapping[str, Any]:
                 raise ValueError(f"{note}: {name} is {there.get(name)!r}, asked for is {value!r}; name another folder")
     for note in notes:
         files.write_text(note, json.dumps(record, indent=1) + "\n")
-    return record
 
 
 def _gallery(request: Request, out: Path, record: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ import re
 import pytest
 from little import checkpoint
 
+from oasis.cli import main
 from oasis.data import builtin
 from oasis.data.cutting import Cut
 from oasis.report.chapters import NAME, read_chapter
@@ -67,3 +68,9 @@ def test_a_chapter_that_is_missing_is_made_again(studied, monkeypatch):
     assert (
         said[0].startswith("gallery: ") and said[0] != "gallery: is there" and (folder / "report" / "gallery" / NAME).is_file()
     )
+
+
+@pytest.mark.parametrize(("model", "message"), [("nope", "model 'nope' is unknown"), ("tiny-routed", "is routed; only")])
+def test_a_model_that_does_not_fit_leaves_no_folder(model, message, tmp_path, capsys):
+    assert main(["study", str(tmp_path / "work"), "--model", model]) == 2
+    assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
